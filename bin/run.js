@@ -1,0 +1,7 @@
+#!/usr/bin/env node
+import { enableCompileCache } from 'node:module'
+
+enableCompileCache()
+const { execute } = await import('@oclif/core')
+// Not awaited: with a top-level await, `tpx … --help | head` now and then ends with exit code 13.
+void execute({ dir: import.meta.url })

@@ -1,0 +1,69 @@
+// node scripts/build.ts [programs|cli]: bundles the programs (one CommonJS file each) and the CLI (ES modules, one entry a command).
+// CommonJS for the programs because grpc-js in an ES bundle dies at start ("Dynamic require").
+import { existsSync, globSync, rmSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { build, type BuildOptions, type Metafile } from 'esbuild'
+import { PROGRAMS } from './programs.ts'
+
+const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string }
+
+// dockerode reaches ssh2 with optional native parts; nothing here needs them.
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node22',
+  define: { TPX_VERSION: JSON.stringify(version) },
+  external: ['koffi', 'cpu-features', '*.node'] as string[],
+  logLevel: 'warning',
+  metafile: true,
+  legalComments: 'none',
+} as const satisfies BuildOptions
+
+/** npm packages in a bundle, sorted. */
+function packagesOf(metafile: Metafile): string[] {
+  const names = Object.keys(metafile.inputs).map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1])
+  return [...new Set(names.filter((name) => name !== undefined))].sort()
+}
+
+async function buildPrograms(): Promise<void> {
+  for (const program of PROGRAMS.filter(({ entry }) => existsSync(entry))) {
+    // CommonJS has no import.meta.url; version.ts is the only reader and is replaced by the define.
+    const { metafile } = await build({
+      ...common,
+      entryPoints: [program.entry],
+      outfile: program.output,
+      format: 'cjs',
+      minifySyntax: true,
+      logOverride: { 'empty-import-meta': 'silent' },
+    })
+    const packages = packagesOf(metafile)
+    for (const [name, why] of Object.entries(program.forbidden))
+      if (packages.includes(name)) throw new Error(`${program.name} must not contain ${name}: ${why}`)
+    await writeFile(program.entry.replace(/main\.ts$/, 'deps.txt'), `${packages.join('\n')}\n`)
+  }
+}
+
+async function buildCli(): Promise<void> {
+  rmSync('dist/cli', { recursive: true, force: true })
+  const commands = globSync('src/commands/**/*.ts')
+  const entryPoints = Object.fromEntries(commands.map((path) => [path.slice('src/'.length, -'.ts'.length), path]))
+  // CommonJS packages inside ES modules ask for require().
+  const banner = {
+    js: "import { createRequire as tpxCreateRequire } from 'node:module'; const require = tpxCreateRequire(import.meta.url);",
+  }
+  await build({
+    ...common,
+    entryPoints,
+    outdir: 'dist/cli',
+    format: 'esm',
+    splitting: true,
+    banner,
+    minifySyntax: true,
+    chunkNames: 'chunks/[name]-[hash]',
+    external: [...common.external, '@oclif/core'],
+  })
+}
+
+const [what = 'all'] = process.argv.slice(2)
+if (what !== 'cli') await buildPrograms()
+if (what !== 'programs') await buildCli()

@@ -1,0 +1,45 @@
+import { Flags } from '@oclif/core'
+
+/** Which of several connections a command means. */
+export const useFlag = {
+  use: Flags.string({ description: 'Connection to use, where there are several.', helpValue: 'NAME' }),
+}
+
+/** How to reach the cluster; shared by everything that may connect. */
+export const clusterFlags = {
+  context: Flags.string({ description: 'Context of the kubeconfig.', helpGroup: 'CLUSTER' }),
+  kubeconfig: Flags.string({ description: 'Path of the kubeconfig; default: $KUBECONFIG, then ~/.kube/config.', helpGroup: 'CLUSTER' }),
+  'manager-namespace': Flags.string({
+    default: 'ambassador',
+    description: 'Namespace of the traffic-manager.',
+    env: 'TPX_MANAGER_NAMESPACE',
+    helpGroup: 'CLUSTER',
+  }),
+}
+
+/** What a connection is made of. */
+export const connectFlags = {
+  ...clusterFlags,
+  carrier: Flags.option({
+    default: 'auto' as const,
+    description: 'How the tunnel container reaches the host: a bind-mounted socket, or the stdio of a docker exec.',
+    options: ['auto', 'unix', 'exec'] as const,
+  })(),
+  name: Flags.string({ description: 'Name of the connection; default: context and namespace.', helpValue: 'NAME' }),
+  namespace: Flags.string({ char: 'n', description: "Namespace to connect to; default: the context's.", helpGroup: 'CLUSTER' }),
+}
+
+/** What an attachment of the kind intercept is made of. */
+export const interceptFlags = {
+  'env-file': Flags.string({
+    description: "Write the workload's environment to this file (0600), in the syntax of docker's --env-file.",
+    helpValue: 'FILE',
+  }),
+  'env-json': Flags.string({ description: "Write the workload's environment to this file (0600), as JSON.", helpValue: 'FILE' }),
+  port: Flags.string({
+    char: 'p',
+    description: 'Port in the container that receives the traffic, and the port of the Service by name or number.',
+    helpValue: 'PORT[:IDENTIFIER]',
+  }),
+  service: Flags.string({ description: 'Service to intercept, where several lead to the workload.' }),
+}

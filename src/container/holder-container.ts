@@ -1,0 +1,79 @@
+import { VERSION } from '../base/version.ts'
+import type { ContainerSpec } from './container-engine.ts'
+import { tunnelImage } from './image.ts'
+import { LABEL } from './labels.ts'
+
+/** What makes a connection: the settings that its containers are labelled with, so that a dead link can be started again. */
+export type ConnectionSettings = {
+  carrier: 'exec' | 'unix'
+  context: string
+  kubeconfig: string | null
+  managerNamespace: string
+  name: string
+  namespace: string
+}
+
+/** What `docker run` flags ask of the owner of the network namespace (Engine API names). */
+export type HolderNetwork = {
+  exposedPorts?: Record<string, object>
+  extraHosts?: string[]
+  hostname?: string
+  portBindings?: Record<string, { HostIp?: string; HostPort?: string }[]>
+}
+
+/** Address of the tunnel's DNS server in the namespace: the TUN device's own, from 198.18.0.0/15 (RFC 2544). */
+export const DNS_ADDRESS = '198.18.0.1'
+
+// PID 1 gets no default signal action: without a trap, stopping would take the whole grace time.
+const IDLE = ['sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done']
+
+/** Labels of everything that belongs to a connection. */
+export function connectionLabels(settings: ConnectionSettings, role: string): Record<string, string> {
+  return {
+    [LABEL.carrier]: settings.carrier,
+    [LABEL.connection]: settings.name,
+    [LABEL.context]: settings.context,
+    ...(settings.kubeconfig === null ? {} : { [LABEL.kubeconfig]: settings.kubeconfig }),
+    [LABEL.managerNamespace]: settings.managerNamespace,
+    [LABEL.namespace]: settings.namespace,
+    [LABEL.role]: role,
+    [LABEL.version]: VERSION,
+  }
+}
+
+/** Name of the container that owns a connection's network namespace. */
+export function holderName(connection: string): string {
+  return `tpx-${connection}-holder`
+}
+
+/**
+ * The container that owns the network namespace and does nothing else, so that it never has to restart (every container
+ * that joined it would be left with only `lo`). It carries what Docker refuses on joining containers.
+ */
+export function holderSpec(settings: ConnectionSettings, options: { clusterDomain: string; network: HolderNetwork }): ContainerSpec {
+  const { clusterDomain, network } = options
+  return {
+    name: holderName(settings.name),
+    Cmd: IDLE,
+    Entrypoint: [],
+    ...(network.exposedPorts ? { ExposedPorts: network.exposedPorts } : {}),
+    ...(network.hostname ? { Hostname: network.hostname } : {}),
+    HostConfig: {
+      CapDrop: ['ALL'],
+      Dns: [DNS_ADDRESS],
+      DnsOptions: ['ndots:5'],
+      DnsSearch: [`${settings.namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain],
+      ...(network.extraHosts ? { ExtraHosts: network.extraHosts } : {}),
+      Memory: 32 << 20,
+      PidsLimit: 16,
+      ...(network.portBindings ? { PortBindings: network.portBindings } : {}),
+      ReadonlyRootfs: true,
+      SecurityOpt: ['no-new-privileges'],
+      // Docker turns IPv6 off on a network without it; the tunnel's port 53 needs no capability when ports start at 0.
+      Sysctls: { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv6.conf.all.disable_ipv6': '0' },
+    },
+    Image: tunnelImage(),
+    Labels: connectionLabels(settings, 'holder'),
+    User: '65534:65534',
+  }
+}

@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto'
+import { hostname, release, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asTpxError, messageOf, TpxError } from '../base/error.ts'
+import type { ContainerEngine, EngineInfo } from '../container/container-engine.ts'
+import { type ConnectionSettings, holderName, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
+import { LABEL } from '../container/labels.ts'
+import { tunnelName, tunnelSpec } from '../container/tunnel-container.ts'
+import type { ControlClient } from '../wire/control-channel.ts'
+import type { SessionStatus } from '../wire/control.ts'
+import { type Connection, listConnections } from './connection.ts'
+import { openControl, spawnLink } from './link-process.ts'
+import { runtimeDir } from './runtime-dir.ts'
+
+/** What to connect to, and how. */
+export type ConnectOptions = {
+  carrier: 'auto' | 'exec' | 'unix'
+  engine: ContainerEngine
+  network: HolderNetwork
+  onProgress: (text: string) => void
+  root: string
+  settings: Omit<ConnectionSettings, 'carrier'>
+}
+
+/** A connection that is up. `isNew` is false when it was there before. */
+export type Connected = { control: ControlClient; holderId: string; isNew: boolean; session: SessionStatus; settings: ConnectionSettings }
+
+const CLUSTER_DOMAIN = 'cluster.local'
+const CONNECT_MS = 30_000
+
+/** A socket can be shared by bind mount only where the engine runs on this very kernel and sees this file system. */
+function chooseCarrier(wanted: ConnectOptions['carrier'], info: EngineInfo): 'exec' | 'unix' {
+  if (wanted !== 'auto') return wanted
+  const host = process.env['DOCKER_HOST'] ?? 'unix://'
+  return host.startsWith('unix://') && info.kernelVersion === release() && info.hostName === hostname() && !info.rootless ? 'unix' : 'exec'
+}
+
+async function checkExisting(engine: ContainerEngine, { network, settings }: ConnectOptions): Promise<Connection | undefined> {
+  const existing = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
+  if (!existing) return undefined
+  const { context, managerNamespace, namespace } = existing.settings
+  const wanted = { context: settings.context, managerNamespace: settings.managerNamespace, namespace: settings.namespace }
+  if (JSON.stringify({ context, managerNamespace, namespace }) !== JSON.stringify(wanted))
+    throw new TpxError('CONNECTION_EXISTS', `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"`, {
+      hint: 'Give this one another name with --name, or run "tpx quit" first',
+    })
+  if (Object.keys(network).length > 0)
+    throw new TpxError(
+      'CONNECTION_EXISTS',
+      `The connection "${settings.name}" exists already, so that ports, hostname and extra hosts cannot be set any more`,
+      { hint: 'Give this one another name with --name, or run "tpx quit" first' },
+    )
+  return existing
+}
+
+function tunnelStartError(error: unknown): TpxError {
+  const text = messageOf(error)
+  if (/\/dev\/net\/tun/.test(text))
+    return new TpxError('TUN_UNAVAILABLE', 'The Docker Engine has no TUN device to give to a container', {
+      cause: error,
+      hint: 'Load it where the engine runs: "modprobe tun"; /dev/net/tun must exist there',
+    })
+  return error instanceof TpxError ? error : new TpxError('TUNNEL_FAILED', `The tunnel container cannot start: ${text}`, { cause: error })
+}
+
+/** Rejects when the tunnel container ends, so that a crash is not waited out. */
+async function watchTunnel(engine: ContainerEngine, id: string, signal: AbortSignal): Promise<never> {
+  const { State } = await engine.inspect(id)
+  for (;;) {
+    await sleep(400, undefined, { signal })
+    const now = (await engine.inspect(id)).State
+    if (now.Running && now.StartedAt === State.StartedAt) continue
+    const last = (await engine.logs(id, 5)).trim().split('\n').at(-1) ?? ''
+    throw new TpxError('TUNNEL_FAILED', `The tunnel container ended with status ${now.ExitCode}: ${last}`, {
+      hint: `See "docker logs ${id.slice(0, 12)}"`,
+    })
+  }
+}
+
+async function startTunnel(options: ConnectOptions, settings: ConnectionSettings, holderId: string): Promise<string> {
+  const { engine } = options
+  const user = userInfo().username
+  const id = await engine.createContainer(
+    tunnelSpec(settings, {
+      carrierDir: join(runtimeDir(settings.name), 'carrier'),
+      clientName: `${user}@${hostname()}`,
+      clusterDomain: CLUSTER_DOMAIN,
+      holderId,
+      installId: createHash('sha256').update(`${hostname()} ${user}`).digest('hex').slice(0, 32),
+      logLevel: process.env['TPX_LOG_LEVEL'] ?? 'info',
+    }),
+  )
+  await engine.startContainer(id).catch((error: unknown) => {
+    throw tunnelStartError(error)
+  })
+  return id
+}
+
+/** Makes what is missing of holder and tunnel; answers their ids. */
+async function ensureContainers(
+  options: ConnectOptions,
+  settings: ConnectionSettings,
+  existing: Connection | undefined,
+): Promise<{ holderId: string; tunnelId: string }> {
+  const { engine, network } = options
+  const find = (role: string) => existing?.containers.find(({ labels }) => labels[LABEL.role] === role)
+  const holder = find('holder')
+  let tunnel = find('tunnel')
+  const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain: CLUSTER_DOMAIN, network })))
+  if (holder?.state !== 'running') await engine.startContainer(holderId)
+  // A tunnel that joined another holder can never start again.
+  if (tunnel && (!holder || (await engine.inspect(tunnel.id)).HostConfig.NetworkMode !== `container:${holderId}`)) {
+    await engine.removeContainer(tunnel.id)
+    tunnel = undefined
+  }
+  if (!tunnel) return { holderId, tunnelId: await startTunnel(options, settings, holderId) }
+  if (tunnel.state !== 'running')
+    await engine.startContainer(tunnel.id).catch((error: unknown) => {
+      throw tunnelStartError(error)
+    })
+  return { holderId, tunnelId: tunnel.id }
+}
+
+async function ensureLink(options: ConnectOptions, carrier: ConnectOptions['carrier']): Promise<ControlClient> {
+  const { root, settings } = options
+  const { context, kubeconfig, managerNamespace, name, namespace } = settings
+  const live = await openControl(name)
+  if (live) return live
+  await spawnLink({
+    carrier,
+    connection: name,
+    context,
+    holderName: holderName(name),
+    kubeconfig,
+    managerNamespace,
+    namespace,
+    root,
+    tunnelName: tunnelName(name),
+  })
+  const control = await openControl(name)
+  if (!control) throw new TpxError('LINK_FAILED', 'The link ended right after its start')
+  return control
+}
+
+/** Takes back what a failed connect made; what was there before stays. */
+async function undo(options: ConnectOptions, existing: Connection | undefined, control: ControlClient | undefined): Promise<void> {
+  if (existing) return control?.close()
+  await control?.call('link.quit', {}).catch(() => {})
+  control?.close()
+  const { engine, settings } = options
+  for (const { id } of await engine.listContainers({ [LABEL.connection]: settings.name })) await engine.removeContainer(id)
+}
+
+/**
+ * Connects: link (which checks the cluster first, so that bad input touches nothing), holder, tunnel, session.
+ * Repeats what is missing of a connection that is there. A failure takes back what it made.
+ * @throws TpxError of the first leg that failed
+ */
+export async function connect(options: ConnectOptions): Promise<Connected> {
+  const { engine, onProgress } = options
+  const linkStarted = ensureLink(options, options.carrier)
+  linkStarted.catch(() => {})
+  let existing: Connection | undefined
+  let control: ControlClient | undefined
+  const stop = new AbortController()
+  try {
+    const [info, found] = await Promise.all([engine.info(), checkExisting(engine, options)])
+    existing = found
+    control = await linkStarted
+    const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(options.carrier, info) }
+    onProgress(existing ? `Using connection "${settings.name}"` : `Starting connection "${settings.name}"`)
+    const { holderId, tunnelId } = await ensureContainers(options, settings, existing)
+    const session = await Promise.race([
+      control.call('connect', { timeoutMs: CONNECT_MS }, { onProgress }),
+      watchTunnel(engine, tunnelId, stop.signal),
+    ])
+    return { control, holderId, isNew: !existing, session, settings }
+  } catch (error) {
+    control ??= await linkStarted.catch(() => undefined)
+    await undo(options, existing, control).catch(() => {})
+    throw asTpxError(error)
+  } finally {
+    stop.abort()
+  }
+}

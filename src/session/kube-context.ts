@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { parse } from 'yaml'
+import { messageOf, systemCode, TpxError } from '../base/error.ts'
+
+/** What a connection is named and labelled by. */
+export type KubeContext = { context: string; namespace: string }
+
+type Config = { contexts?: { context?: { namespace?: string }; name: string }[]; 'current-context'?: string }
+
+function readConfig(path: string, required: boolean): Config {
+  try {
+    return (parse(readFileSync(path, 'utf8')) as Config | null) ?? {}
+  } catch (cause) {
+    // kubectl skips files of $KUBECONFIG that are not there
+    if (!required && systemCode(cause) === 'ENOENT') return {}
+    throw new TpxError('KUBECONFIG_INVALID', `Cannot read the kubeconfig "${path}": ${messageOf(cause).split('\n', 1)[0]}`, {
+      cause,
+      hint: 'Check the path and the file with "kubectl config view"',
+    })
+  }
+}
+
+/**
+ * Which context and namespace a command means, from the kubeconfig files alone: the client library is ten times slower to
+ * load, and only the link needs it. Files of $KUBECONFIG are merged as kubectl does: the first that says something wins.
+ * @throws TpxError KUBECONFIG_INVALID, CONTEXT_NOT_FOUND
+ */
+export function readKubeContext(options: {
+  context: string | undefined
+  kubeconfig: string | undefined
+  namespace: string | undefined
+}): KubeContext {
+  const paths = (options.kubeconfig ?? process.env['KUBECONFIG'] ?? join(homedir(), '.kube', 'config')).split(delimiter).filter(Boolean)
+  const configs = paths.map((path) => readConfig(path, paths.length === 1))
+  const contexts = configs.flatMap((config) => config.contexts ?? [])
+  const context = options.context ?? configs.map((config) => config['current-context']).find(Boolean)
+  if (!context)
+    throw new TpxError('KUBECONFIG_INVALID', `The kubeconfig "${paths.join(delimiter)}" has no current context`, {
+      hint: 'Name one with --context, or run "kubectl config use-context"',
+    })
+  const found = contexts.find(({ name }) => name === context)
+  if (!found)
+    throw new TpxError('CONTEXT_NOT_FOUND', `The kubeconfig has no context "${context}"`, {
+      hint: `Contexts: ${contexts.map(({ name }) => name).join(', ') || 'none'}`,
+    })
+  return { context, namespace: options.namespace ?? (found.context?.namespace || 'default') }
+}

@@ -1,0 +1,128 @@
+// Requests to the tunnel: CLI --JSON lines--> control socket of the link --JSON lines--> tunnel, and answers back.
+// Methods that begin with "link." are answered by the link itself.
+import type { ErrorRecord } from '../base/error.ts'
+
+/** One request; `id` is unique on its stream. */
+export type ControlRequest = { id: number; method: string; params: unknown }
+/** One answer. `progress` may come any number of times before `result` or `error`: what is being waited for, in words. */
+export type ControlReply = { id: number; progress: string } | { id: number; result: unknown } | { error: ErrorRecord; id: number }
+
+/** How a leg of the connection is: its state and, unless it is up, why. */
+export type Leg = { detail?: string; state: 'connecting' | 'down' | 'up' }
+
+/** Answer of `connect` and part of `status`: what the session with the traffic-manager came to. */
+export type SessionStatus = {
+  clusterDomain: string
+  managerName: string
+  managerVersion: string
+  /** CIDRs that lead to the cluster. */
+  podSubnets: string[]
+  serviceSubnets: string[]
+}
+
+/** How the volumes of an attachment are served to the mount container. */
+export type RemoteMount = { path: string; readOnly: boolean }
+
+/** One attachment, as this connection sees it. */
+export type Attachment = {
+  container: string
+  containerPort: number
+  /** Environment of the workload's container. Secret: shown on request only, never logged. */
+  environment: Record<string, string>
+  kind: 'intercept'
+  /** Port in the connection's network namespace at which the workload's traffic arrives. */
+  localPort: number
+  mounts: RemoteMount[]
+  name: string
+  namespace: string
+  podIp: string
+  serviceName: string
+  servicePort: number
+  servicePortName: string
+  /** TCP port on 127.0.0.1 of the connection's network namespace where the SFTP protocol (no SSH) of this attachment is served. */
+  sftpPort: number
+  state: 'active' | 'error' | 'waiting'
+  workload: string
+  workloadKind: string
+}
+
+/** Answer of `status`. */
+export type TunnelStatus = {
+  attachments: Attachment[]
+  /** Milliseconds since the last answer from the traffic-manager; null before the first. */
+  lastAnswerMs: number | null
+  manager: Leg
+  namespace: string
+  /** Resident set size of the tunnel, bytes. */
+  residentBytes: number
+  roundTripMs: number | null
+  session: SessionStatus | null
+  version: string
+}
+
+/** One row of `list`. */
+export type Workload = {
+  agent: 'installed' | 'intercepted' | 'none'
+  /** Public names of the clients that hold an attachment. */
+  clients: string[]
+  kind: string
+  name: string
+  namespace: string
+  state: 'available' | 'failure' | 'progressing' | 'unknown'
+}
+
+/** Parameters of `attach`. */
+export type AttachParams = {
+  kind: 'intercept'
+  localPort: number | null
+  name: string
+  /** Name or number of the Service's port; null where the Service has only one. */
+  portIdentifier: string | null
+  service: string | null
+  workload: string
+}
+
+/** Answer of `link.status`. */
+export type LinkStatus = {
+  api: Leg
+  carrier: 'exec' | 'unix'
+  context: string
+  /** What the port-forward speaks, once one was opened. */
+  portForward: 'spdy' | 'spdy-over-websocket' | 'websocket' | null
+  pid: number
+  residentBytes: number
+  server: string
+  version: string
+}
+
+/**
+ * Parameters of `link.own`: the caller owns these for as long as its control connection stays open.
+ * If it closes without `link.disown`, the link takes them back in this order: app containers, attachments, mount containers
+ * and volumes (all found by the label dev.tpx.owner), and the whole connection where `quit` is set.
+ */
+export type Ownership = {
+  attachments: string[]
+  /** Value of the label dev.tpx.owner. */
+  owner: string
+  quit: boolean
+}
+
+/** Method -> parameters and result. */
+export type ControlMethods = {
+  attach: { params: AttachParams; result: Attachment }
+  /** Waits until the session with the traffic-manager is up and DNS and routes are in place. */
+  connect: { params: { timeoutMs: number }; result: SessionStatus }
+  leave: { params: { name: string }; result: Record<string, never> }
+  'link.disown': { params: Record<string, never>; result: Record<string, never> }
+  'link.own': { params: Ownership; result: Record<string, never> }
+  /** Ends the link, after the session was departed. Containers are the caller's business. */
+  'link.quit': { params: Record<string, never>; result: Record<string, never> }
+  'link.status': { params: Record<string, never>; result: LinkStatus }
+  list: { params: { namespace: string | null }; result: Workload[] }
+  /** Leaves all attachments and departs the session; the tunnel ends afterwards. */
+  quit: { params: Record<string, never>; result: Record<string, never> }
+  status: { params: Record<string, never>; result: TunnelStatus }
+}
+
+/** A method's name. */
+export type ControlMethod = keyof ControlMethods

@@ -1,0 +1,30 @@
+import type http2 from 'node:http2'
+import type { Socket } from 'node:net'
+
+/**
+ * Joins an HTTP/2 stream and a socket so that TCP's meaning survives: a FIN stays a FIN in each direction (the socket must
+ * allow half-open), a reset on either side is a reset on the other. `destroy(error)` rather than `close(code)` on the
+ * stream: `close` sends END_STREAM first, which the far side takes for a clean end.
+ */
+export function join(stream: http2.Http2Stream, socket: Socket): void {
+  let done = false
+  const fail = (): void => {
+    if (done) return
+    done = true
+    stream.destroy(new Error('reset'))
+    socket.resetAndDestroy()
+  }
+
+  // A lost session shows as `aborted` and then a clean `end`: without this the socket would get a false FIN.
+  stream
+    .on('error', fail)
+    .on('aborted', fail)
+    .on('close', () => {
+      if (stream.rstCode) fail()
+    })
+  socket.on('error', fail).on('close', () => {
+    if (!socket.readableEnded || !socket.writableFinished) fail()
+  })
+  stream.pipe(socket)
+  socket.pipe(stream)
+}

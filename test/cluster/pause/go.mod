@@ -1,0 +1,3 @@
+module tpx.dev/test/cluster/pause
+
+go 1.22

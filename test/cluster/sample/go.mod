@@ -1,0 +1,3 @@
+module tpx.dev/test/cluster/sample
+
+go 1.22
