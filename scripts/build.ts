@@ -47,17 +47,16 @@ async function buildCli(): Promise<void> {
   rmSync('dist/cli', { recursive: true, force: true })
   const commands = globSync('src/commands/**/*.ts')
   const entryPoints = Object.fromEntries(commands.map((path) => [path.slice('src/'.length, -'.ts'.length), path]))
-  // CommonJS packages inside ES modules ask for require().
-  const banner = {
-    js: "import { createRequire as tpxCreateRequire } from 'node:module'; const require = tpxCreateRequire(import.meta.url);",
-  }
+  // CommonJS packages inside ES modules ask for these.
+  const js =
+    "import { createRequire as tpxCreateRequire } from 'node:module'; const require = tpxCreateRequire(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname;"
   await build({
     ...common,
     entryPoints,
     outdir: 'dist/cli',
     format: 'esm',
     splitting: true,
-    banner,
+    banner: { js },
     minifySyntax: true,
     chunkNames: 'chunks/[name]-[hash]',
     external: [...common.external, '@oclif/core'],
