@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import manifest from '../../oclif.manifest.json' with { type: 'json' }
+import { tpx } from '../helpers/tpx.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'tpx-cli-'))
+const kubeconfig = join(directory, 'config')
+writeFileSync(
+  kubeconfig,
+  'apiVersion: v1\nkind: Config\ncurrent-context: one\ncontexts:\n- {name: one, context: {cluster: c, user: u, namespace: shop}}\nclusters:\n- {name: c, cluster: {server: "https://127.0.0.1:1"}}\nusers:\n- {name: u, user: {}}\n',
+)
+const broken = join(directory, 'broken')
+writeFileSync(broken, '{{{{')
+// No engine and no runtime directory of the user's: these tests touch nothing.
+const env = {
+  DOCKER_HOST: `unix://${directory}/no-docker.sock`,
+  KUBECONFIG: kubeconfig,
+  XDG_RUNTIME_DIR: directory,
+  XDG_STATE_HOME: directory,
+}
+
+test('generated files are up to date', () => {
+  execFileSync(process.execPath, ['scripts/generate.ts', '--check'], { stdio: ['ignore', 'ignore', 'inherit'] })
+})
+
+for (const id of Object.keys(manifest.commands))
+  test(`tpx ${id.replaceAll(':', ' ')} --help says what it does`, async () => {
+    const { status, stdout } = await tpx([...id.split(':'), '--help'], { env })
+    assert.equal(status, 0)
+    assert.match(stdout, /USAGE/)
+    assert.ok(stdout.length > 200)
+  })
+
+const failures: [string[], string, number, RegExp?][] = [
+  [['status'], 'DOCKER_UNREACHABLE', 3],
+  [['quit'], 'DOCKER_UNREACHABLE', 3],
+  [['list'], 'DOCKER_UNREACHABLE', 3],
+  [['connect', '--context', 'two'], 'CONTEXT_NOT_FOUND', 2, /one/],
+  [['connect', '--kubeconfig', broken], 'KUBECONFIG_INVALID', 2],
+  [['connect', '--kubeconfig', join(directory, 'none')], 'KUBECONFIG_INVALID', 2],
+  [['connect', '--name', 'Not A Name'], 'USAGE', 2],
+  [['connect', '--nonsense'], 'USAGE', 2],
+  [['connect'], 'DOCKER_UNREACHABLE', 3],
+  [['intercept'], 'USAGE', 2],
+  [['intercept', 'web', '--port', 'x:y:z'], 'USAGE', 2],
+  [['docker-run', '--intercept', 'web', '--', '--network', 'host', 'img'], 'DOCKER_FLAG_UNSUPPORTED', 125],
+  [['docker-run', '--intercept', 'web', '--', '--rm'], 'USAGE', 2],
+  [['docker-run', '--', 'img'], 'USAGE', 2],
+  [['docker-run', '--intercept', 'web', '--', 'img'], 'DOCKER_UNREACHABLE', 125],
+]
+for (const [words, code, status, hint] of failures)
+  test(`tpx ${words.map((word) => word.replace(directory, '…')).join(' ')} fails with ${code}`, async () => {
+    const dashes = words.indexOf('--')
+    const ended = await tpx(dashes < 0 ? [...words, '--output', 'json'] : words.toSpliced(dashes, 0, '--output', 'json'), { env })
+    const { error } = ended.json as { error: { code: string; hint: string; message: string } }
+    assert.equal(error.code, code, ended.stderr)
+    assert.equal(ended.status, status)
+    assert.match(ended.stderr, /^Error: [A-Z"].*[^.] \[[A-Z_]+\]$/m)
+    assert.ok(error.hint, 'every failure has a next step')
+    if (hint) assert.match(error.hint, hint)
+    assert.ok(!/\n\s+at /.test(ended.stderr), 'no stack trace')
+  })

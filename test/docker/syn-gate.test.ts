@@ -1,0 +1,191 @@
+// What an app sees of the network, compared with what it would see in the cluster: the honesty table of design §4.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { imageMissing } from '../helpers/docker.ts'
+import { PORT } from './syn-gate/ports.ts'
+import { routesOf, startWorld, TUNNEL_IMAGE, type World } from './syn-gate/world.ts'
+
+const skip = imageMissing(TUNNEL_IMAGE)
+const MEGABYTE = 1 << 20
+
+const ways = [
+  { address: '10.96.0.10', modes: 'tproxy', title: 'IPv4, tproxy' },
+  { address: 'fd96::10', modes: 'tproxy', title: 'IPv6, tproxy' },
+  { address: '10.96.0.10', modes: 'listener', title: 'IPv4, a listener per destination' },
+  { address: 'fd96::10', modes: 'listener', title: 'IPv6, a listener per destination' },
+]
+
+for (const modes of ['tproxy', 'listener']) {
+  describe(`SYN gate, ${modes}`, { concurrency: false, skip, timeout: 240_000 }, () => {
+    let world: World
+    before(async () => {
+      world = await startWorld({ MODES: modes, SUBNETS_LATER: '10.96.1.0/24' })
+    })
+    after(async () => {
+      await world?.[Symbol.asyncDispose]()
+    })
+
+    for (const { address, title } of ways.filter((way) => way.modes === modes)) honesty(title, address, () => world)
+    lifetime(() => world)
+  })
+}
+
+function honesty(title: string, address: string, world: () => World): void {
+  it(`${title}: a connection carries data both ways and ends with a FIN`, async () => {
+    const { bytes: _, code, ended, text } = await world().app('exchange', { address, port: PORT.echo, send: 'hello' })
+    assert.deepEqual({ code, ended, text }, { code: 'ok', ended: true, text: 'hello' })
+  })
+
+  it(`${title}: a refused connection fails with ECONNREFUSED at once`, async () => {
+    const { code, ms } = await world().app('exchange', { address, port: PORT.closed })
+    assert.equal(code, 'ECONNREFUSED')
+    assert.ok(ms < 500, `after ${ms} ms`)
+  })
+
+  it(`${title}: a reset by the far side is a reset, before and after data`, async () => {
+    assert.equal((await world().app('exchange', { address, halfClose: false, port: PORT.reset })).code, 'ECONNRESET')
+    const later = await world().app('exchange', { address, halfClose: false, port: PORT.resetLater, send: 'x' })
+    assert.deepEqual({ code: later.code, ended: later.ended }, { code: 'ECONNRESET', ended: false })
+  })
+
+  it(`${title}: the app may end first and still reads the answer`, async () => {
+    const { code, ended, text } = await world().app('exchange', { address, port: PORT.upload, send: 'abc' })
+    assert.equal(text, '3 ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+    assert.deepEqual({ code, ended }, { code: 'ok', ended: true })
+  })
+
+  it(`${title}: the far side may end first and still hears the app`, async () => {
+    assert.equal((await world().app('speakAfterFin', { address })).code, 'ok')
+    assert.equal((await world().app('exchange', { address, halfClose: false, port: PORT.heard })).text, 'still here')
+  })
+
+  it(`${title}: 500 connections at once reach their own far ends`, async () => {
+    const { codes, good } = await world().app('many', { address, count: 500, port: PORT.echo })
+    assert.deepEqual({ codes, good }, { codes: ['ok'], good: 500 })
+  })
+
+  for (const [order, localPort] of [
+    ['app', 45_001],
+    ['far', 45_002],
+    ['reset', 45_003],
+  ] as const) {
+    it(`${title}: a port can be used again at once when the last connection ended by ${order}`, async () => {
+      assert.deepEqual(await world().app('reuse', { address, localPort, order, times: 20 }), { codes: ['ok'], good: 20 })
+    })
+  }
+
+  it(`${title}: 50 MB up and 50 MB down arrive whole`, async () => {
+    const up = await world().app('exchange', { address, port: PORT.upload, sendBytes: 50 * MEGABYTE })
+    assert.equal(up.text, `${50 * MEGABYTE} ${up.hash}`)
+    const down = await world().app('exchange', { address, halfClose: false, port: PORT.download, send: String(50 * MEGABYTE) })
+    assert.deepEqual({ bytes: down.bytes, code: down.code, ended: down.ended }, { bytes: 50 * MEGABYTE, code: 'ok', ended: true })
+  })
+
+  it(`${title}: datagrams of any size come back, a closed port is refused`, async () => {
+    for (const bytes of [0, 1, 1400, 9000, 65_000]) {
+      const { code, same } = await world().app('datagram', { address, bytes, port: PORT.echo })
+      assert.deepEqual({ bytes, code, same }, { bytes, code: 'ok', same: true })
+    }
+    assert.equal((await world().app('datagram', { address, bytes: 10, port: PORT.closed })).code, 'ECONNREFUSED')
+  })
+}
+
+function lifetime(world: () => World): void {
+  const address = '10.96.0.20'
+
+  it('an unreachable host fails with EHOSTUNREACH, an unreachable network with ENETUNREACH', async () => {
+    assert.equal((await world().app('exchange', { address: '10.96.1.10', port: PORT.echo })).code, 'EHOSTUNREACH')
+    assert.equal((await world().app('exchange', { address: '10.96.2.10', port: PORT.echo })).code, 'ENETUNREACH')
+  })
+
+  it('a black hole stays silent until the app gives up', async () => {
+    const { code } = await world().app('exchange', { address: '10.96.3.10', port: PORT.echo, timeoutMs: 4000 })
+    assert.equal(code, 'still waiting')
+  })
+
+  it('an app can listen on the port number that it dials', async () => {
+    await world().app('hold', { address, halfClose: false, id: 1, port: PORT.echo, send: 'x', timeoutMs: 2000 })
+    assert.equal((await world().app('listen', { port: PORT.echo })).code, 'ok')
+    await world().app('held', { id: 1 })
+    const outcome = await world().app('exchange', { address, port: PORT.echo, send: 'hello' })
+    // Without tproxy the app's own listener is in the way: then the connection fails and says so.
+    if (world().gate.name && outcome.code === 'ok') assert.equal(outcome.text, 'hello')
+    else assert.equal(outcome.code, 'EHOSTUNREACH')
+    await world().app('listen', { port: 45_100 })
+  })
+
+  it('a lost session resets open connections, and none sees a false end', async () => {
+    await world().app('hold', { address, halfClose: false, id: 2, port: PORT.echo, send: 'x' })
+    await world().app('hold', { address, halfClose: true, id: 3, port: PORT.byeFirst + 3, send: 'x' })
+    await world().app('exchange', { address, halfClose: false, port: PORT.loseSessions })
+    for (const id of [2, 3]) {
+      const { code, ended } = await world().app('held', { id })
+      assert.deepEqual({ code, ended, id }, { code: 'ECONNRESET', ended: false, id })
+    }
+    assert.equal((await world().app('exchange', { address, port: PORT.echo, send: 'again' })).text, 'again')
+  })
+
+  it('the death of the process resets idle and busy connections, and none sees a false end', async () => {
+    await world().app('hold', { address, halfClose: false, id: 4, port: PORT.echo, send: 'x' })
+    await world().app('hold', { address, halfClose: false, id: 5, port: PORT.endless })
+    await world().app('hold', { address, halfClose: true, id: 6, port: PORT.endless })
+    const killed = performance.now()
+    await world().gate.kill()
+    for (const id of [4, 5, 6]) {
+      const { code, ended } = await world().app('held', { id })
+      assert.deepEqual({ code, ended, id }, { code: 'ECONNRESET', ended: false, id })
+    }
+    assert.ok(performance.now() - killed < 2000)
+  })
+
+  it('while the process is away a connect waits, and succeeds when it is back', async () => {
+    const waiting = world().app('exchange', { address, port: PORT.echo, send: 'patience' })
+    await sleep(1500)
+    await world().gate.restart()
+    const { code, text } = await waiting
+    assert.deepEqual({ code, text }, { code: 'ok', text: 'patience' })
+    assert.equal((await world().app('exchange', { address, port: PORT.echo, send: 'x' })).code, 'ok')
+  })
+
+  it('without a session a connect is held, then fails with EHOSTUNREACH', async () => {
+    await world().peer.kill()
+    const { code, ms } = await world().app('exchange', { address, port: PORT.echo })
+    assert.equal(code, 'EHOSTUNREACH')
+    assert.ok(ms > 4500 && ms < 8000, `after ${ms} ms`)
+  })
+
+  it('a connect that is held survives the return of the session', async () => {
+    const waiting = world().app('exchange', { address, port: PORT.echo, send: 'patience' })
+    await world().peer.restart()
+    assert.deepEqual((await waiting).text, 'patience')
+  })
+
+  it('setSubnets() takes routes away at run time, resets their connections, and keeps the others', async () => {
+    await world().app('hold', { address, halfClose: false, id: 7, port: PORT.echo, send: 'x' })
+    await world().gate.kill('USR2')
+    await world().gate.waitForLog(/^subnets changed/)
+    assert.equal((await world().app('held', { id: 7 })).code, 'ECONNRESET')
+    const routes = await routesOf(world().holder)
+    assert.match(routes, /^10\.96\.1\.0\/24 dev tpx0/m)
+    assert.doesNotMatch(routes, /10\.96\.0\.0\/24/)
+  })
+
+  it('without the device a guard route answers, and nothing leaks', async () => {
+    await world().gate.exec('ip', 'link', 'del', 'tpx0')
+    const { code, ms } = await world().app('exchange', { address: '10.96.1.10', port: PORT.echo })
+    assert.equal(code, 'EHOSTUNREACH')
+    assert.ok(ms < 500, `after ${ms} ms`)
+    await world().gate.waitForLog(/was taken away/)
+    await world().gate.restart()
+    await world().gate.waitForLog(/^ready/, { times: 3 })
+    assert.match(await routesOf(world().holder), /^10\.96\.0\.0\/24 dev tpx0/m)
+    assert.equal((await world().app('exchange', { address, port: PORT.echo, send: 'x' })).code, 'ok')
+  })
+
+  it('SIGTERM ends the process in order, and connections with a reset', async () => {
+    await world().app('hold', { address, halfClose: false, id: 8, port: PORT.echo, send: 'x' })
+    await world().gate.kill('TERM')
+    assert.equal((await world().app('held', { id: 8 })).code, 'ECONNRESET')
+  })
+}

@@ -1,0 +1,71 @@
+// The program under test: the tunnel's network, with a dialer that asks the peer container instead of a traffic-manager.
+// Environment: FAR=address of the peer, SUBNETS, MODES=tproxy listener and SUBNETS_LATER, separated by spaces.
+import { once } from 'node:events'
+import type http2 from 'node:http2'
+import dgram from 'node:dgram'
+import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openLogger } from '../../../src/base/logger.ts'
+import type { Dialer } from '../../../src/tunnel/dialer.ts'
+import { startNetwork } from '../../../src/tunnel/network.ts'
+import type { AdmissionMode } from '../../../src/tunnel/nft-ruleset.ts'
+import { dataClient, DialError, formatAuthority, openDataStream } from '../../../src/wire/data-stream.ts'
+import { FAR_PORT } from './ports.ts'
+
+const far = process.env['FAR'] ?? ''
+const logger = openLogger('gate', process.env['TPX_LOG_LEVEL'] ?? 'info')
+let session: http2.ClientHttp2Session | undefined
+
+async function keepSession(): Promise<void> {
+  for (;;) {
+    const socket = net.connect({ highWaterMark: 256 * 1024, host: far, noDelay: true, port: FAR_PORT })
+    try {
+      await once(socket, 'connect')
+      session = dataClient(socket)
+      await once(session, 'close')
+    } catch {
+      // the peer is away
+    }
+    session = undefined
+    await sleep(100)
+  }
+}
+
+const dialer: Dialer = {
+  async tcp({ address, port }, { signal }) {
+    if (!session) throw new DialError('ECONNRESET')
+    return openDataStream(session, formatAuthority(address, port), { signal })
+  },
+  udp({ port }, { onClose, onDatagram }) {
+    const socket = dgram.createSocket('udp4', (data) => onDatagram(data))
+    socket.on('error', (error) => {
+      socket.close()
+      onClose((error as NodeJS.ErrnoException).code)
+    })
+    socket.connect(port, far)
+    const connected = once(socket, 'connect')
+    return {
+      close: () => void socket.close(),
+      send: (data) => void connected.then(() => socket.send(data)).catch(() => {}),
+    }
+  },
+}
+
+const words = (name: string): string[] => (process.env[name] ?? '').split(' ').filter(Boolean)
+
+async function main(): Promise<void> {
+  const began = performance.now()
+  const modes = words('MODES') as AdmissionMode[]
+  const network = await startNetwork({ dialer, logger, ...(modes.length > 0 ? { modes } : {}) })
+  const startMs = performance.now() - began
+  void keepSession()
+  await network.setSubnets(words('SUBNETS'))
+  console.log(`ready ${network.mode}: network ${startMs.toFixed(1)} ms, subnets ${(performance.now() - began - startMs).toFixed(1)} ms`)
+  process.on('SIGTERM', () => void network.stop().then(() => process.exit(0)))
+  process.on('SIGUSR2', () => void network.setSubnets(words('SUBNETS_LATER')).then(() => console.log('subnets changed')))
+}
+
+main().catch((error: unknown) => {
+  console.error(error)
+  process.exit(1)
+})

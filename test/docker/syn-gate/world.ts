@@ -1,0 +1,134 @@
+// Four containers: peer (services), holder (owns the namespace), gate (the program under test) and app.
+import { createInterface } from 'node:readline'
+import { VERSION } from '../../../src/base/version.ts'
+import { bundlePrograms } from '../../helpers/bundle.ts'
+import { attachContainer, docker, TestContainer, uniqueName } from '../../helpers/docker.ts'
+import type { Outcome } from './app.ts'
+import { SUBNET } from './ports.ts'
+
+/** The image with Node, koffi, nft and ip. */
+export const TUNNEL_IMAGE = process.env['TPX_TUNNEL_IMAGE'] ?? `tpx/tunnel:${VERSION}`
+
+/** Answers of the app container's operations. */
+export type AppResults = {
+  datagram: { code: string; ms: number; same: boolean }
+  exchange: Outcome
+  held: Outcome
+  hold: object
+  latency: { p50: number; p99: number }
+  listen: { code: string }
+  many: { codes: string[]; good: number; ms: number; p50: number; p99: number }
+  requests: { p50: number; p99: number; perSecond: number }
+  reuse: { codes: string[]; good: number }
+  speakAfterFin: { code: string }
+}
+
+/** The containers, and how to ask the app. */
+export type World = {
+  app: <Op extends keyof AppResults>(op: Op, params: object) => Promise<AppResults[Op]>
+  gate: TestContainer
+  holder: TestContainer
+  peer: TestContainer
+} & AsyncDisposable
+
+/** Starts all four. `env` goes to the gate. */
+export async function startWorld(env: Record<string, string> = {}): Promise<World> {
+  const prefix = uniqueName('tpx-gate')
+  const bundle = await bundlePrograms(
+    Object.fromEntries(['app', 'far', 'gate'].map((name) => [name, new URL(`./${name}.ts`, import.meta.url)])),
+  )
+  const stack = new AsyncDisposableStack()
+  stack.defer(() => bundle[Symbol.dispose]())
+  try {
+    const mount = ['--volume', `${bundle.directory}:/trial:ro`, '--env', 'NODE_PATH=/app/node_modules', '--entrypoint', 'node']
+    const image = TUNNEL_IMAGE
+    const holder = stack.use(
+      await TestContainer.start({
+        command: ['infinity'],
+        image,
+        name: `${prefix}-holder`,
+        options: ['--cap-drop', 'ALL', '--sysctl', 'net.ipv6.conf.all.disable_ipv6=0', '--init', '--entrypoint', 'sleep'],
+      }),
+    )
+    // An address of the bridge that nobody has: the holder's with another last number.
+    const missing = (await holder.address()).replace(/\d+$/, '253')
+    const peer = stack.use(
+      await TestContainer.start({
+        command: ['/trial/far.cjs'],
+        image,
+        name: `${prefix}-peer`,
+        options: [...mount, '--cap-drop', 'ALL', '--env', `MISSING=${missing}`],
+      }),
+    )
+    await peer.waitForLog(/^ready/)
+    const network = ['--network', `container:${holder.name}`, '--cap-drop', 'ALL']
+    const variables = { FAR: await peer.address(), SUBNETS: Object.values(SUBNET).join(' '), ...env }
+    const gate = stack.use(
+      await TestContainer.start({
+        command: ['--max-semi-space-size=8', '--max-old-space-size=128', '/trial/gate.cjs'],
+        image,
+        name: `${prefix}-gate`,
+        options: [
+          ...mount,
+          ...network,
+          ...[
+            '--cap-add',
+            'NET_ADMIN',
+            '--device',
+            '/dev/net/tun',
+            '--security-opt',
+            'no-new-privileges',
+            '--read-only',
+            '--tmpfs',
+            '/tmp',
+          ],
+          ...Object.entries(variables).flatMap(([name, value]) => ['--env', `${name}=${value}`]),
+        ],
+      }),
+    )
+    await gate.waitForLog(/^ready/)
+    const attached = stack.use(
+      attachContainer({ command: ['/trial/app.cjs'], image, name: `${prefix}-app`, options: [...mount, ...network] }),
+    )
+    const app = await askApp(attached.process)
+    const resources = stack.move()
+    return { app, gate, holder, peer, [Symbol.asyncDispose]: () => resources.disposeAsync() }
+  } catch (error) {
+    await stack.disposeAsync()
+    throw error
+  }
+}
+
+type Call = { reject: (error: Error) => void; resolve: (result: never) => void }
+
+async function askApp(child: ReturnType<typeof attachContainer>['process']): Promise<World['app']> {
+  const calls = new Map<number, Call>()
+  let nextId = 1
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString()
+  })
+  const ready = new Promise((resolve, reject) => calls.set(0, { reject, resolve }))
+  child.on('close', () => {
+    for (const { reject } of calls.values()) reject(new Error(`the app container ended: ${stderr}`))
+  })
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const { error, id, result } = JSON.parse(line) as { error?: string; id: number; result: never }
+    const call = calls.get(id)
+    calls.delete(id)
+    if (error) call?.reject(new Error(error))
+    else call?.resolve(result)
+  })
+  await ready
+  return (op, params) =>
+    new Promise((resolve, reject) => {
+      const id = nextId++
+      calls.set(id, { reject, resolve })
+      child.stdin.write(`${JSON.stringify({ id, op, params })}\n`)
+    })
+}
+
+/** Routes of the namespace, as `ip route` prints them. */
+export function routesOf(holder: TestContainer): Promise<string> {
+  return docker(['exec', holder.name, 'ip', 'route'])
+}
