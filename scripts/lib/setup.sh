@@ -109,14 +109,15 @@ install_node() {
   quietly timeout 600 npm install --prefix "$1" --no-audit --no-fund "node@$NODE_VERSION"
 }
 
-# ensure_npm_ci [FOLDER]: npm ci, only if package-lock.json is not the one that was installed last.
-ensure_npm_ci() {
+# ensure_npm_packages [FOLDER]: installs what package-lock.json says, only if that is not what was installed last.
+# Not by `npm ci`: it fails where a registry lacks some platforms' optional packages, which then are not in the lock either.
+ensure_npm_packages() {
   local folder=${1:-.} stamp lock_hash
   stamp=$folder/node_modules/.tpx-package-lock-hash
   lock_hash=$(content_hash "$folder/package-lock.json")
   [ "$(cat "$stamp" 2>/dev/null)" != "$lock_hash" ] || return 0
-  say "npm ci"
-  (cd "$folder" && quietly timeout 900 npm ci --no-audit --no-fund) || return 1
+  say "installing npm packages"
+  (cd "$folder" && quietly timeout 900 npm install --no-save --no-audit --no-fund) || return 1
   mkdir -p "$folder/node_modules" # a project without dependencies has none
   echo "$lock_hash" >"$stamp"
 }

@@ -22,7 +22,7 @@ const options = { maxSessionMemory: 1000, maxOutstandingPings: 100, peerMaxConcu
 export function dataClient(stream: Duplex): http2.ClientHttp2Session {
   const session = http2.connect('http://tpx', { ...options, settings: { ...settings, enablePush: false }, createConnection: () => stream })
   session.once('connect', () => session.setLocalWindowSize(SESSION_WINDOW))
-  return session.on('error', () => {})
+  return endWith(stream, session)
 }
 
 /** The side that dials. The stream must be connected already. */
@@ -36,7 +36,14 @@ export function dataServer(
     request.on('error', () => {})
     onConnect(request, headers)
   })
-  return session.on('error', () => {})
+  return endWith(stream, session)
+}
+
+/** A session does not outlive its stream: on a half-open socket nothing else would tell the streams that the peer is gone. */
+function endWith<S extends http2.Http2Session>(stream: Duplex, session: S): S {
+  const end = (): void => session.destroy()
+  stream.once('end', end).once('close', end)
+  return session.on('error', () => {}) as S
 }
 
 /** Error of a dial, with a system error code. */

@@ -25,6 +25,8 @@ export function join(stream: http2.Http2Stream, socket: Socket): void {
   socket.on('error', fail).on('close', () => {
     if (!socket.readableEnded || !socket.writableFinished) fail()
   })
-  stream.pipe(socket)
+  // After the socket's own FIN a lost session shows no `aborted`, only an `end` with the code already set.
+  stream.pipe(socket, { end: false })
+  stream.on('end', () => (stream.rstCode ? fail() : socket.end()))
   socket.pipe(stream)
 }

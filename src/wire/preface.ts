@@ -70,6 +70,7 @@ export function readPreface(stream: Duplex): Promise<Preface> {
         })
         .catch(reject)
     })
+    stream.resume()
   })
 }
 

@@ -12,6 +12,8 @@ import type { AdmissionMode } from '../../../src/tunnel/nft-ruleset.ts'
 import { dataClient, DialError, formatAuthority, openDataStream } from '../../../src/wire/data-stream.ts'
 import { FAR_PORT } from './ports.ts'
 
+/** As the tunnel's own dialer. */
+const PATIENCE_MS = 5000
 const far = process.env['FAR'] ?? ''
 const logger = openLogger('gate', process.env['TPX_LOG_LEVEL'] ?? 'info')
 let session: http2.ClientHttp2Session | undefined
@@ -33,12 +35,14 @@ async function keepSession(): Promise<void> {
 
 const dialer: Dialer = {
   async tcp({ address, port }, { signal }) {
-    if (!session) throw new DialError('ECONNRESET')
+    const end = performance.now() + PATIENCE_MS
+    while (!session && !signal.aborted && performance.now() < end) await sleep(20)
+    if (!session) throw new DialError('EHOSTUNREACH')
     return openDataStream(session, formatAuthority(address, port), { signal })
   },
   udp({ port }, { onClose, onDatagram }) {
     const socket = dgram.createSocket('udp4', (data) => onDatagram(data))
-    socket.on('error', (error) => {
+    socket.once('error', (error) => {
       socket.close()
       onClose((error as NodeJS.ErrnoException).code)
     })

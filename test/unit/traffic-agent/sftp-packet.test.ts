@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
   attributes,
   dataPacket,
@@ -48,8 +48,8 @@ test('attributes() leaves out set-uid and set-gid of files', () => {
 })
 
 test('statusPacket() has the bytes of draft-ietf-secsh-filexfer-02 §7', () => {
-  // length 22 | STATUS 101 | id 7 | NO_SUCH_FILE 2 | "ENOENT" | language ""
-  assert.equal(statusPacket(7, 2, 'ENOENT').toString('hex'), '000000176500000007' + '00000002' + '00000006454e4f454e54' + '00000000')
+  // length 23 | STATUS 101 | id 7 | NO_SUCH_FILE 2 | "ENOENT" | language ""
+  assert.equal(statusPacket(7, 2, 'ENOENT').toString('hex'), '0000001765000000070000000200000006454e4f454e5400000000')
 })
 
 test('finishData() is a whole packet of the bytes that were read', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { canonicalAddress, type ConnectionId, decodeConnectionId, encodeConnectionId } from '../../../src/wire/connection-id.ts'
 
 const id = (source: [string, number], destination: [string, number], protocol: 'tcp' | 'udp' = 'tcp'): ConnectionId => ({

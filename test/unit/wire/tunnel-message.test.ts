@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { ConnectionId } from '../../../src/wire/connection-id.ts'
 import { decodeTunnelPayload, encodeTunnelPayload, type TunnelPayload } from '../../../src/wire/tunnel-message.ts'
 
@@ -22,7 +22,7 @@ const streamInfo: TunnelPayload = {
 // Golden bytes: made by Telepresence 2.27.4's own message code.
 const golden: [TunnelPayload, string][] = [
   // code 1, version 2, 2 s, 3 s, 13 bytes of ConnID, 3 bytes of session id
-  [streamInfo, '01' + '02' + '80a8d6b907' + '80bcc1960b' + '0d' + '0a0102039c400a60000a005006' + '03' + '616263'],
+  [streamInfo, '01 02 80a8d6b907 80bcc1960b 0d 0a0102039c400a60000a005006 03 616263'.replaceAll(' ', '')],
   [{ kind: 'streamOk', version: 2 }, '0202'],
   [{ kind: 'session', sessionId: 'abc' }, '08616263'],
   [{ kind: 'dialOk' }, '04'],

@@ -1,0 +1,47 @@
+import { Flags } from '@oclif/core'
+import { TpxError } from '../base/error.ts'
+import { clusterFlags } from './flags.ts'
+
+const UNITS: Record<string, number> = { '': 1000, m: 60_000, ms: 1, s: 1000 }
+
+/** A duration in milliseconds: "120", "120s", "2m", "500ms".
+ * @throws TpxError USAGE
+ */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|)$/.exec(text)
+  if (!match) throw new TpxError('USAGE', `"${text}" is no duration`, { hint: 'Write it like 120s or 2m' })
+  return Number(match[1]) * (UNITS[match[2] ?? ''] ?? 1000)
+}
+
+/** What every command about the traffic-manager's installation has. */
+export const helmFlags = {
+  ...clusterFlags,
+  timeout: Flags.string({ default: '120s', description: 'How long to wait for the cluster, e.g. 90s or 2m.', helpValue: 'DURATION' }),
+}
+
+/** Values of the chart, as in Helm. */
+export const valueFlags = {
+  set: Flags.string({
+    default: [],
+    description: 'Set a value of the chart, e.g. image.registry=registry.example.com; several with commas.',
+    helpValue: 'KEY=VALUE',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  'set-string': Flags.string({
+    default: [],
+    description: 'As --set, but the value stays a string, e.g. image.tag=1.',
+    helpValue: 'KEY=VALUE',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  values: Flags.string({
+    char: 'f',
+    default: [],
+    description: 'YAML file of values; may be given several times, later ones win.',
+    helpValue: 'FILE',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  wait: Flags.boolean({ allowNo: true, default: true, description: 'Wait until the traffic-manager is ready.' }),
+}

@@ -1,0 +1,40 @@
+import { Flags } from '@oclif/core'
+import { type Answer, TpxCommand } from '../../cli/base-command.ts'
+import { helmFlags, parseDuration, valueFlags } from '../../cli/helm-flags.ts'
+import { abortOnSignal } from '../../cli/interrupt.ts'
+
+export default class HelmInstall extends TpxCommand<typeof HelmInstall> {
+  static override summary = 'Install the traffic-manager in the cluster (no Helm needed; charts/tpx is the chart).'
+  static override description =
+    'What a failed install made is removed again. The values are kept in the ConfigMap "tpx-values" of the manager\'s namespace, for later upgrades; do not put secrets into them.'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --set image.registry=registry.example.com -f values.yaml',
+  ]
+  static override flags = {
+    ...helmFlags,
+    ...valueFlags,
+    'create-namespace': Flags.boolean({ allowNo: true, default: true, description: "Make the manager's namespace if it is not there." }),
+    'keep-failed': Flags.boolean({ description: 'Keep what a failed install made, to look at it.' }),
+  }
+
+  protected async answer(): Promise<Answer> {
+    const { flags } = this
+    const timeoutMs = parseDuration(flags.timeout)
+    const { installManager } = await import('../../session/helm-install.ts')
+    const data = await installManager({
+      context: flags.context,
+      createNamespace: flags['create-namespace'],
+      keepFailed: flags['keep-failed'],
+      kubeconfig: flags.kubeconfig,
+      namespace: flags['manager-namespace'],
+      onProgress: (text) => this.progress(text),
+      root: this.config.root,
+      signal: abortOnSignal(),
+      timeoutMs,
+      values: { files: flags.values, set: flags.set, setString: flags['set-string'] },
+      wait: flags.wait,
+    })
+    return { data, text: `Installed the traffic-manager ${data.version} (${data.image}) in namespace "${data.namespace}"\n` }
+  }
+}

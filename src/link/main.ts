@@ -1,0 +1,54 @@
+// The link: see README.md. One line of JSON on stdout tells how the start went; then stdout is closed.
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { asTpxError } from '../base/error.ts'
+import { openLogger } from '../base/logger.ts'
+import { readSettings } from './settings.ts'
+import { type Link, LinkBuilder } from './start-link.ts'
+
+/** The CLI reads one line; a descriptor left open would keep its pipe alive. */
+function tell(answer: object): void {
+  try {
+    writeSync(1, `${JSON.stringify(answer)}\n`)
+  } catch {
+    // Nobody reads any more: the link goes on.
+  }
+
+  closeSync(1)
+  openSync('/dev/null', 'w') // takes the number 1, so that no socket gets it
+}
+
+function fail(error: unknown): never {
+  tell({ error: asTpxError(error).toRecord() })
+  process.exit(1)
+}
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.argv.slice(2))
+  const logger = openLogger('link', settings.logLevel)
+  let link: Link | undefined
+  const quit = (): void => {
+    link?.stop()
+    logger.info('link ends')
+    process.exit(0)
+  }
+  process
+    .on('SIGTERM', quit)
+    .on('SIGINT', quit)
+    .on('SIGHUP', () => {})
+  process.on('uncaughtException', (error) => {
+    logger.fatal({ error: error.stack }, 'bug')
+    link?.stop()
+    process.exit(70)
+  })
+  link = await new LinkBuilder(settings, logger, quit).start(quit)
+  try {
+    const facts = await link.ready
+    tell({ ready: true, ...facts, pid: process.pid })
+    logger.info(facts, 'link is ready')
+  } catch (error) {
+    link.stop()
+    fail(error)
+  }
+}
+
+main().catch(fail)

@@ -1,0 +1,163 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type Docker from 'dockerode'
+import { messageOf, TpxError } from '../base/error.ts'
+import type { Logger } from '../base/logger.ts'
+import { VERSION } from '../base/version.ts'
+import type { LinkStatus } from '../wire/control.ts'
+import { runExecCarrier } from './carrier-exec.ts'
+import { openUnixCarrier } from './carrier-unix.ts'
+import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
+import { serveCli } from './control-server.ts'
+import { Guardian } from './guardian.ts'
+import { HostResolver } from './host-resolver.ts'
+import { preflight } from './preflight.ts'
+import type { LinkSettings } from './settings.ts'
+import { TargetRouter } from './target-router.ts'
+import { TunnelControl } from './tunnel-control.ts'
+import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.ts'
+
+/** A link without a holder and without anybody who talks to it ends after this time. */
+const ORPHAN_MS = 120_000
+
+/** A running link. `ready` settles when the preflight has. */
+export type Link = { ready: Promise<ClusterFacts>; stop(): void }
+
+/** Builds the link from its parts. */
+export class LinkBuilder {
+  readonly #control = new TunnelControl()
+  readonly #end = new AbortController()
+  readonly #guardian: Guardian
+  readonly #logger: Logger
+  readonly #settings: LinkSettings
+  #cluster: ClusterAccess | undefined
+  #clients = 0
+  #docker: Promise<Docker> | undefined
+  #execRuns = false
+  #sockets: BoundSocket[] = []
+
+  /** @param quit called when the link is to end by itself */
+  constructor(settings: LinkSettings, logger: Logger, quit: () => void) {
+    this.#settings = settings
+    this.#logger = logger
+    this.#guardian = new Guardian({
+      ...settings,
+      control: this.#control,
+      docker: () => this.#openDocker(),
+      logger,
+      quit,
+      tunnelRuns: (docker) => void this.#chooseCarrier(docker),
+    })
+  }
+
+  /**
+   * Binds the sockets, then asks the cluster: what comes early waits for the answer.
+   * @throws TpxError LINK_FAILED
+   */
+  async start(quit: () => void): Promise<Link> {
+    const { runtimeDir } = this.#settings
+    makeRuntimeDir(runtimeDir)
+    const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => {
+      this.#clients += 1
+      socket.once('close', () => (this.#clients -= 1))
+      serveCli(socket, {
+        control: this.#control,
+        guardian: this.#guardian,
+        logger: this.#logger,
+        quit,
+        status: () => this.#status(),
+        tunnelContainer: this.#settings.tunnelContainer,
+      })
+    })
+    this.#sockets.push(control)
+    const cluster = this.#connect(control)
+    cluster.catch(() => {})
+    const resolver = new HostResolver(this.#logger, process.env['TPX_HOST_NAMESERVERS'])
+    this.#router = new TargetRouter(
+      { cluster, control: this.#control, dns: (stream) => resolver.serve(stream) },
+      this.#logger,
+      this.#end.signal,
+    )
+    if (this.#settings.carrier !== 'exec')
+      this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router?.route(socket)))
+    const ready = cluster.then((access) => access.facts(this.#settings.namespace))
+    ready.then(() => this.#look(quit)).catch(() => {})
+    return { ready, stop: () => this.#stop() }
+  }
+
+  #router: TargetRouter | undefined
+
+  async #connect(control: BoundSocket): Promise<ClusterAccess> {
+    const cluster = await ClusterAccess.load(this.#settings)
+    const { namespace } = cluster.facts(this.#settings.namespace)
+    await preflight(cluster.kubeConfig, { managerNamespace: this.#settings.managerNamespace, namespace }, this.#end.signal)
+    // Two links that found the same stale socket: the second one has replaced our file.
+    if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
+    this.#cluster = cluster
+    return cluster
+  }
+
+  /** What Docker is needed for begins only after the link is ready. */
+  #look(quit: () => void): void {
+    this.#guardian.watch(this.#end.signal).catch((error: unknown) => this.#logger.error({ reason: messageOf(error) }, 'guardian failed'))
+    const orphan = setInterval(() => {
+      if (!this.#guardian.holderSeen && !this.#clients) quit()
+    }, ORPHAN_MS)
+    orphan.unref()
+  }
+
+  async #status(): Promise<LinkStatus> {
+    const api = this.#cluster ? await this.#cluster.check() : ({ state: 'connecting' } as const)
+    const facts = this.#cluster?.facts(this.#settings.namespace)
+    return {
+      api,
+      carrier: this.#execRuns ? 'exec' : 'unix',
+      context: facts?.context ?? this.#settings.context ?? '',
+      portForward: this.#cluster?.transport ?? null,
+      pid: process.pid,
+      residentBytes: process.memoryUsage.rss(),
+      server: facts?.server ?? '',
+      version: VERSION,
+    }
+  }
+
+  async #chooseCarrier(docker: Docker): Promise<void> {
+    const { carrier, tunnelContainer: container } = this.#settings
+    if (this.#execRuns || carrier === 'unix') return
+    if (carrier === 'auto') {
+      const { Config } = await docker.getContainer(container).inspect()
+      if (!Config.Env.includes('TPX_CARRIER=exec')) return
+    }
+
+    if (this.#execRuns) return
+    this.#execRuns = true
+    await runExecCarrier({
+      container,
+      docker,
+      logger: this.#logger,
+      route: (stream, taken) => this.#router!.route(stream, taken),
+      signal: this.#end.signal,
+    })
+  }
+
+  #openDocker(): Promise<Docker> {
+    // Lazily: dockerode costs 90 ms, and nothing before "ready" needs it.
+    this.#docker ??= import('dockerode').then(({ default: Dockerode }) => new Dockerode())
+    return this.#docker
+  }
+
+  #stop(): void {
+    this.#end.abort()
+    this.#control.close()
+    for (const socket of this.#sockets) socket.close()
+  }
+}
+
+function makeRuntimeDir(dir: string): void {
+  try {
+    mkdirSync(dir, { mode: 0o700, recursive: true })
+    chmodSync(dir, 0o700)
+  } catch (cause) {
+    throw new TpxError('LINK_FAILED', `Cannot make the directory "${dir}": ${messageOf(cause)}`, { cause })
+  }
+}

@@ -1,0 +1,60 @@
+import type Docker from 'dockerode'
+import { messageOf } from '../base/error.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Ownership } from '../wire/control.ts'
+import { MOUNT_ROLE, OWNER_LABEL, ROLE_LABEL } from './container-labels.ts'
+import type { TunnelControl } from './tunnel-control.ts'
+
+/** Each step has a limit of its own; together they stay below 5 s. */
+const STOP_SECONDS = 1
+const LEAVE_LIMIT_MS = 1200
+
+/** What taking back works with. */
+export type TakeBackParts = { control: TunnelControl; docker: Docker; logger: Logger }
+
+/**
+ * Takes back what a process owned that is gone: app containers, attachments, mount containers, volumes, in this order.
+ * Containers and volumes are found by the owner label. Goes on after each failure; never rejects.
+ */
+export async function takeBack({ attachments, owner }: Ownership, parts: TakeBackParts): Promise<void> {
+  const { control, docker, logger } = parts
+  const filters = { label: [`${OWNER_LABEL}=${owner}`] }
+  const containers = (await attempt(logger, 'list containers', () => docker.listContainers({ all: true, filters }))) ?? []
+  const remove = (found: Docker.ContainerInfo[]): Promise<unknown> =>
+    Promise.all(found.map(({ Id }) => removeContainer(docker, Id, logger)))
+  const isMount = ({ Labels }: Docker.ContainerInfo): boolean => Labels[ROLE_LABEL] === MOUNT_ROLE
+  await remove(containers.filter((container) => !isMount(container)))
+  await Promise.all(attachments.map((name) => tellTunnel(control, 'leave', { name }, logger)))
+  await remove(containers.filter(isMount))
+  const volumes = (await attempt(logger, 'list volumes', () => docker.listVolumes({ filters: JSON.stringify(filters) })))?.Volumes ?? []
+  await Promise.all(volumes.map(({ Name }) => attempt(logger, `volume ${Name}`, () => docker.getVolume(Name).remove({ force: true }))))
+}
+
+/** SIGTERM, SIGKILL a second later, then removed. What is not there is no failure. */
+export async function removeContainer(docker: Docker, id: string, logger: Logger): Promise<void> {
+  const container = docker.getContainer(id)
+  await attempt(logger, `stop ${id}`, () => container.stop({ t: STOP_SECONDS }))
+  await attempt(logger, `remove ${id}`, () => container.remove({ force: true, v: true }))
+}
+
+/** Tells the tunnel something, if it is there, and waits a limited time. */
+export async function tellTunnel(control: TunnelControl, method: 'leave' | 'quit', params: object, logger: Logger): Promise<void> {
+  if (!control.isUp) return
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise((resolve) => {
+    timer = setTimeout(resolve, LEAVE_LIMIT_MS)
+  })
+  await attempt(logger, method, async () => Promise.race([(await control.get(0, '')).forward(method, params), limit]))
+  clearTimeout(timer)
+}
+
+async function attempt<T>(logger: Logger, what: string, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    const status = (error as { statusCode?: number }).statusCode
+    // 304 already stopped, 404 not there, 409 removal in progress.
+    if (status !== 304 && status !== 404 && status !== 409) logger.warn({ reason: messageOf(error), what }, 'taking back failed')
+    return undefined
+  }
+}

@@ -1,0 +1,61 @@
+import type http2 from 'node:http2'
+import type { Duplex } from 'node:stream'
+import { systemCode } from '../base/error.ts'
+import { dataServer, parseAuthority, PROTOCOL_HEADER, refuse } from '../wire/data-stream.ts'
+import { DatagramDecoder, encodeDatagram } from './datagram-frames.ts'
+import { join } from '../wire/join.ts'
+import { type Dialer, UDP_IDLE_MS } from './dialer.ts'
+import { UdpFlow } from './udp-flow.ts'
+
+/** Serves `TPX/1 data`: dials what the client's tunnel asks for, until the stream or the client's session ends. */
+export function serveData(stream: Duplex, dialer: Dialer, ended: AbortSignal): void {
+  const session = dataServer(stream, (request, headers) => void answer(request, headers, dialer))
+  const end = (): void => session.destroy()
+  ended.addEventListener('abort', end, { once: true })
+  session.once('close', () => {
+    ended.removeEventListener('abort', end)
+    stream.destroy()
+  })
+}
+
+async function answer(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, dialer: Dialer): Promise<void> {
+  if (headers[':method'] !== 'CONNECT') return refuse(stream, 'EPROTONOSUPPORT')
+  const { host, port } = parseAuthority(headers[':authority'] ?? '')
+  const destination = { address: host, port }
+  const gone = new AbortController()
+  const abort = (): void => gone.abort()
+  stream.once('close', abort)
+  try {
+    if (!(port > 0 && port < 65_536)) return refuse(stream, 'EADDRNOTAVAIL')
+    if (headers[PROTOCOL_HEADER] === 'udp') return joinDatagrams(stream, await dialer.udp(destination, gone.signal))
+    const socket = await dialer.tcp(destination, gone.signal)
+    if (stream.destroyed) return void socket.resetAndDestroy()
+    stream.respond({ ':status': 200 })
+    join(stream, socket)
+  } catch (error) {
+    refuse(stream, systemCode(error) ?? 'ECONNREFUSED')
+  } finally {
+    stream.off('close', abort)
+  }
+}
+
+/** Datagrams that the client does not take in time are dropped, as a full queue of a router would. */
+function joinDatagrams(stream: http2.ServerHttp2Stream, socket: Awaited<ReturnType<Dialer['udp']>>): void {
+  if (stream.destroyed) return void socket.close()
+  stream.respond({ ':status': 200 })
+  const decoder = new DatagramDecoder()
+  const flow = new UdpFlow(
+    socket,
+    {
+      ended: (code) => (code ? stream.destroy(new Error(code)) : stream.end()),
+      received: (datagram) => {
+        if (!stream.writableNeedDrain && stream.writable) stream.write(encodeDatagram(datagram))
+      },
+    },
+    UDP_IDLE_MS,
+  )
+  stream.on('data', (chunk: Buffer) => {
+    for (const datagram of decoder.push(chunk)) flow.send(datagram)
+  })
+  stream.once('end', () => flow.close()).once('close', () => flow.close())
+}

@@ -1,0 +1,42 @@
+// The traffic-manager: one Deployment in the cluster. Settings: settings.ts.
+import { existsSync } from 'node:fs'
+import { KubeConfig } from '@kubernetes/client-node'
+import { asTpxError } from '../base/error.ts'
+import { type Logger, openLogger } from '../base/logger.ts'
+import { startProgram } from './program.ts'
+import { parseSettings } from './settings.ts'
+
+const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+/** Longest wait for connections to end; the kubelet kills after 30 s. */
+const STOP_TIMEOUT_MS = 5_000
+
+/** In a Pod its ServiceAccount, outside of one (for trials) the kubeconfig. */
+function kubeConfig(): KubeConfig {
+  const config = new KubeConfig()
+  if (existsSync(TOKEN_PATH)) config.loadFromCluster()
+  else config.loadFromDefault()
+  return config
+}
+
+function fail(logger: Logger, error: unknown): never {
+  const { code, hint, message, stack } = asTpxError(error)
+  logger.fatal({ code, hint, ...(code === 'BUG' ? { stack } : {}) }, message)
+  process.exit(1)
+}
+
+async function main(logger: Logger): Promise<void> {
+  const settings = parseSettings(process.env)
+  logger.level = settings.logLevel
+  const program = await startProgram(settings, kubeConfig(), logger)
+  const stop = (): void => {
+    setTimeout(() => process.exit(0), STOP_TIMEOUT_MS).unref()
+    program.close().then(
+      () => process.exit(0),
+      (error: unknown) => fail(logger, error),
+    )
+  }
+  process.once('SIGTERM', stop).once('SIGINT', stop)
+}
+
+const logger = openLogger('traffic-manager', 'info')
+main(logger).catch((error: unknown) => fail(logger, error))

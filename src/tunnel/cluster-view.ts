@@ -1,0 +1,50 @@
+import type { ClusterInfo, IPNet } from '../wire/generated/manager_pb.ts'
+
+/** What the manager says about the cluster, as the network and the DNS need it. */
+export type ClusterView = {
+  alsoProxySubnets: string[]
+  clusterDomain: string
+  excludeSuffixes: string[]
+  includeSuffixes: string[]
+  podSubnets: string[]
+  serviceSubnets: string[]
+}
+
+/** An address of 4 or 16 bytes as text, or undefined. IPv6 is written without `::`, which every reader takes. */
+export function formatAddress(bytes: Uint8Array): string | undefined {
+  if (bytes.length === 4) return bytes.join('.')
+  if (bytes.length !== 16) return undefined
+  const hex = Buffer.from(bytes).toString('hex')
+  return [...hex.matchAll(/.{4}/g)].map(([group]) => group.replace(/^0{1,3}/, '')).join(':')
+}
+
+function formatNet(net: IPNet | undefined): string | undefined {
+  const address = net && formatAddress(net.ip)
+  return address && `${address}/${net.mask}`
+}
+
+/** `service_cidrs`: address bytes, then one byte of prefix length. Old managers put a bare address there (trap 1 of the protocol). */
+function formatCidr(bytes: Uint8Array): string | undefined {
+  const address = formatAddress(bytes.subarray(0, -1))
+  return address && `${address}/${bytes.at(-1)}`
+}
+
+const present = (texts: (string | undefined)[]): string[] => [...new Set(texts.filter((text) => text !== undefined))]
+
+/** Reads a ClusterInfo. @param defaultDomain where the manager does not name one */
+export function clusterView(info: ClusterInfo, defaultDomain: string): ClusterView {
+  const cidrs = present(info.serviceCidrs.map(formatCidr))
+  return {
+    alsoProxySubnets: present((info.routing?.alsoProxySubnets ?? []).map(formatNet)),
+    clusterDomain: (info.dns?.clusterDomain || defaultDomain).replaceAll(/^\.|\.$/g, '').toLowerCase(),
+    excludeSuffixes: info.dns?.excludeSuffixes ?? [],
+    includeSuffixes: info.dns?.includeSuffixes ?? [],
+    podSubnets: present(info.podSubnets.map(formatNet)),
+    serviceSubnets: cidrs.length > 0 ? cidrs : present([formatNet(info.serviceSubnet)]),
+  }
+}
+
+/** Every CIDR that leads to the cluster. */
+export function allSubnets(view: ClusterView): string[] {
+  return [...new Set([...view.serviceSubnets, ...view.podSubnets, ...view.alsoProxySubnets])]
+}

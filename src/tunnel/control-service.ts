@@ -1,0 +1,143 @@
+import { ERROR_CODES } from '../base/error-codes.ts'
+import { asTpxError, TpxError } from '../base/error.ts'
+import type { Logger } from '../base/logger.ts'
+import { keepTrying } from '../base/retry.ts'
+import { VERSION } from '../base/version.ts'
+import { once } from 'node:events'
+import type { ControlMethod, ControlMethods, Leg, SessionStatus, TunnelStatus } from '../wire/control.ts'
+import { serveControl } from '../wire/control-channel.ts'
+import type { Attachments } from './attachments.ts'
+import type { Carrier } from './carrier.ts'
+import type { DataSession } from './data-session.ts'
+import type { ManagerSession } from './manager-session.ts'
+import type { Readiness } from './readiness.ts'
+import type { Settings } from './settings.ts'
+import type { WorkloadList } from './workload-list.ts'
+
+const BACKOFF = { firstMs: 50, mostMs: 1000 }
+
+type Options = {
+  attachments: Attachments
+  data: DataSession
+  logger: Logger
+  manager: ManagerSession
+  /** Ends the program, after the answer is out. */
+  onQuit: () => void
+  readiness: Readiness
+  settings: Settings
+  workloads: WorkloadList
+}
+
+type TunnelMethod = Exclude<ControlMethod, `link.${string}`>
+type Handlers = {
+  [M in TunnelMethod]: (params: ControlMethods[M]['params'], progress: (text: string) => void) => Promise<ControlMethods[M]['result']>
+}
+
+/** Answers the CLI's requests (wire/control.ts). */
+export class ControlService {
+  readonly #handlers: Handlers
+  readonly #options: Options
+
+  constructor(options: Options) {
+    this.#options = options
+    const { attachments, settings, workloads } = options
+    this.#handlers = {
+      attach: (params, progress) => attachments.attach(params, progress),
+      connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
+      leave: async ({ name }) => {
+        await attachments.leave(name)
+        return {}
+      },
+      list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
+      quit: () => this.#quit(),
+      status: async () => this.status(),
+    }
+  }
+
+  /** Keeps a control stream open towards the link until the signal aborts. */
+  async run(carrier: Carrier, signal: AbortSignal): Promise<void> {
+    const live = async (): Promise<boolean> => {
+      const stream = await carrier.open({ kind: 'control' }, { signal })
+      const stop = (): void => void stream.destroy()
+      signal.addEventListener('abort', stop, { once: true })
+      serveControl(stream, (method, params, progress) => this.handle(method, params, progress))
+      stream.once('end', stop)
+      await once(stream, 'close').finally(() => signal.removeEventListener('abort', stop))
+      return false
+    }
+    await keepTrying(live, {
+      backoff: BACKOFF,
+      onError: (error) => this.#options.logger.debug(`no control stream: ${asTpxError(error).message}`),
+      signal,
+    })
+  }
+
+  /** @throws TpxError USAGE for a method that there is not */
+  async handle(method: string, params: unknown, progress: (text: string) => void): Promise<unknown> {
+    if (!Object.hasOwn(this.#handlers, method)) throw new TpxError('USAGE', `The tunnel has no method "${method}"`)
+    const handler = this.#handlers[method as TunnelMethod] as (params: unknown, progress: (text: string) => void) => Promise<unknown>
+    try {
+      return await handler(params, progress)
+    } catch (error) {
+      const failure = asTpxError(error)
+      if (failure.code === 'BUG') this.#options.logger.error({ err: failure.cause, method }, 'a request failed in a way not foreseen')
+      throw failure
+    }
+  }
+
+  status(): TunnelStatus {
+    const { attachments, manager, settings } = this.#options
+    return {
+      attachments: attachments.list({ secrets: false }),
+      lastAnswerMs: manager.lastAnswerAt === null ? null : Math.round(performance.now() - manager.lastAnswerAt),
+      manager: this.#leg(),
+      namespace: settings.namespace,
+      residentBytes: process.memoryUsage.rss(),
+      roundTripMs: manager.roundTripMs === null ? null : Math.round(manager.roundTripMs * 100) / 100,
+      session: this.#session(),
+      version: VERSION,
+    }
+  }
+
+  #leg(): Leg {
+    const { data, manager, readiness } = this.#options
+    const { leg } = manager.state.value
+    if (leg.state !== 'up') return leg
+    const { error } = data.state.value
+    if (error) return { detail: error.message, state: 'connecting' }
+    const missing = readiness.missing()
+    return missing ? { detail: missing, state: 'connecting' } : leg
+  }
+
+  #session(): SessionStatus | null {
+    const { cluster, managerName, managerVersion } = this.#options.manager.state.value
+    if (!cluster) return null
+    const { clusterDomain, podSubnets, serviceSubnets } = cluster
+    return { clusterDomain, managerName, managerVersion, podSubnets, serviceSubnets }
+  }
+
+  async #connect(timeoutMs: number, progress: (text: string) => void): Promise<SessionStatus> {
+    const { readiness } = this.#options
+    const limit = AbortSignal.timeout(timeoutMs)
+    try {
+      await readiness.wait(limit, { isFinal: (error) => ERROR_CODES[error.code][0] !== 'failed', progress })
+    } catch (error) {
+      if (!limit.aborted) throw error
+      throw (
+        readiness.lastError() ??
+        new TpxError('MANAGER_UNREACHABLE', `Not connected after ${timeoutMs / 1000} s: ${readiness.missing() ?? ''}`)
+      )
+    }
+    const session = this.#session()
+    if (!session) throw new TpxError('MANAGER_UNREACHABLE', 'The traffic-manager has said nothing about the cluster')
+    return session
+  }
+
+  async #quit(): Promise<Record<string, never>> {
+    const { attachments, manager, onQuit } = this.#options
+    await attachments.leaveAll()
+    await manager.depart()
+    setTimeout(onQuit, 100)
+    return {}
+  }
+}

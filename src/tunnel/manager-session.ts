@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { create } from '@bufbuild/protobuf'
+import { EmptySchema } from '@bufbuild/protobuf/wkt'
+import * as grpc from '@grpc/grpc-js'
+import { TpxError } from '../base/error.ts'
+import type { Logger } from '../base/logger.ts'
+import { keepTrying } from '../base/retry.ts'
+import type { CarrierTarget } from '../wire/carrier.ts'
+import type { Leg } from '../wire/control.ts'
+import { type AgentPodInfo, ClientInfoSchema, type InterceptInfo, RemainRequestSchema } from '../wire/generated/manager_pb.ts'
+import { ANNOUNCED_VERSION, CLIENT_PRODUCT, MANAGER_API_PORT, MANAGER_SERVICE } from '../wire/versions.ts'
+import type { Carrier } from './carrier.ts'
+import { Cell } from './cell.ts'
+import { type ClusterView, clusterView } from './cluster-view.ts'
+import { openGrpcChannel } from './grpc-channel.ts'
+import { asManagerError, isSessionUnknown, type ManagerClient, openManagerClient, sessionInfo, within } from './manager-client.ts'
+import type { Settings } from './settings.ts'
+import { watchStream } from './watch-stream.ts'
+
+/** Two beats a loss: noticed within 4.5 s. Each renews the session (Remain), for which one in 5 s would do. */
+const BEAT_MS = 2000
+const BEAT_LIMIT_MS = 2500
+const CALL_LIMIT_MS = 10_000
+const BACKOFF = { firstMs: 50, mostMs: 2000 }
+
+/** How the session with the manager is. */
+export type ManagerState = {
+  /** null until the manager told it; kept while the manager is away. */
+  cluster: ClusterView | null
+  /** Of the last try that failed; null while it is up. */
+  error: TpxError | null
+  /** How many tries have failed, so that a waiter can tell a new failure from an old one. */
+  failures: number
+  leg: Leg
+  managerName: string
+  managerVersion: string
+  /** Kept over a lost link: the manager remembers it for 90 s. */
+  sessionId: string | null
+}
+
+/** Where the manager's client API is. */
+export function managerTarget(namespace: string): CarrierTarget {
+  return { kind: 'svc', name: MANAGER_SERVICE, namespace, port: MANAGER_API_PORT }
+}
+
+/** The session with the traffic-manager: begun again whenever it is lost, for as long as the tunnel runs. */
+export class ManagerSession {
+  readonly agentPods = new Cell<readonly AgentPodInfo[]>([])
+  readonly intercepts = new Cell<readonly InterceptInfo[]>([])
+  readonly state = new Cell<ManagerState>({
+    cluster: null,
+    error: null,
+    failures: 0,
+    leg: { state: 'connecting' },
+    managerName: '',
+    managerVersion: '',
+    sessionId: null,
+  })
+  lastAnswerAt: number | null = null
+  roundTripMs: number | null = null
+  /** Called when answers stopped although nothing was closed: whatever hangs on the same path is frozen. */
+  onFrozen: () => void = () => {}
+  readonly #carrier: Carrier
+  readonly #logger: Logger
+  readonly #settings: Settings
+  #client: ManagerClient | null = null
+  #downSince = performance.now()
+
+  constructor(options: { carrier: Carrier; logger: Logger; settings: Settings }) {
+    this.#carrier = options.carrier
+    this.#logger = options.logger
+    this.#settings = options.settings
+  }
+
+  /** Keeps the session until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await keepTrying(() => this.#live(signal), { backoff: BACKOFF, onError: (error) => this.#lose(error), signal })
+  }
+
+  /**
+   * Calls the manager.
+   * @throws TpxError the manager's own, or MANAGER_UNREACHABLE when there is no session just now
+   */
+  async call<T>(work: (client: ManagerClient, sessionId: string) => Promise<T>): Promise<T> {
+    const { sessionId } = this.state.value
+    if (!this.#client || !sessionId) throw this.whyDown()
+    try {
+      const answer = await work(this.#client, sessionId)
+      this.lastAnswerAt = performance.now()
+      return answer
+    } catch (error) {
+      throw asManagerError(error)
+    }
+  }
+
+  /** Waits for the session, but only over a short break. @throws TpxError why it is away */
+  async waitShortly(limitMs: number): Promise<void> {
+    if (this.#client) return
+    if (performance.now() - this.#downSince > 2 * limitMs) throw this.whyDown()
+    await this.state
+      .until(({ leg }) => (leg.state === 'up' ? true : undefined), AbortSignal.timeout(limitMs))
+      .catch(() => {
+        throw this.whyDown()
+      })
+  }
+
+  whyDown(): TpxError {
+    return this.state.value.error ?? new TpxError('MANAGER_UNREACHABLE', 'The traffic-manager has not answered yet')
+  }
+
+  /** Tells the manager that this client goes; it removes what the client held. Waits 3 s at most. */
+  async depart(): Promise<void> {
+    const { sessionId } = this.state.value
+    if (!this.#client || !sessionId) return
+    await this.#client.depart(sessionInfo(sessionId), undefined, within(3000)).catch(() => {})
+    this.state.patch({ sessionId: null })
+  }
+
+  /** One connection to the manager, from opening to loss. Never resolves to true: there is always a next one. */
+  async #live(signal: AbortSignal): Promise<boolean> {
+    const stream = await this.#carrier.open(managerTarget(this.#settings.managerNamespace), { signal })
+    const channel = await openGrpcChannel(stream)
+    const client = openManagerClient(channel.address)
+    const ending = new AbortController()
+    const stop = AbortSignal.any([signal, ending.signal])
+    try {
+      const { name, version } = await client.version(create(EmptySchema), undefined, within(BEAT_LIMIT_MS * 2))
+      const sessionId = await this.#arrive(client)
+      this.#client = client
+      this.lastAnswerAt = performance.now()
+      this.state.patch({ error: null, leg: { state: 'up' }, managerName: name, managerVersion: version, sessionId })
+      this.#logger.info({ version }, 'session with the traffic-manager is up')
+      await Promise.race([...this.#watches(client, sessionId, stop), this.#beat(client, sessionId, stop)])
+      return false
+    } catch (error) {
+      if (isSessionUnknown(error)) this.state.patch({ sessionId: null })
+      throw error
+    } finally {
+      this.#client = null
+      ending.abort()
+      client.close()
+      channel.close()
+    }
+  }
+
+  /** The session of before, if the manager still knows it, or a new one. */
+  async #arrive(client: ManagerClient): Promise<string> {
+    const { sessionId } = this.state.value
+    if (sessionId) {
+      try {
+        await client.remain(create(RemainRequestSchema, { session: sessionInfo(sessionId) }), undefined, within(CALL_LIMIT_MS))
+        return sessionId
+      } catch (error) {
+        if (!isSessionUnknown(error)) throw error
+        this.#logger.warn('the traffic-manager has forgotten the session; a new one begins')
+        this.state.patch({ sessionId: null })
+      }
+    }
+
+    const { clientName, installId, namespace } = this.#settings
+    const arrival = create(ClientInfoSchema, {
+      installId,
+      name: clientName,
+      namespace,
+      product: CLIENT_PRODUCT,
+      version: ANNOUNCED_VERSION,
+    })
+    const arrived = await client.arriveAsClient(arrival, undefined, within(CALL_LIMIT_MS))
+    // What the session of before held does not exist in this one.
+    this.intercepts.set([])
+    return arrived.sessionId
+  }
+
+  #watches(client: ManagerClient, sessionId: string, signal: AbortSignal): Promise<void>[] {
+    const session = sessionInfo(sessionId)
+    return [
+      watchStream(client.watchClusterInfo(session), signal, (info) =>
+        this.state.patch({ cluster: clusterView(info, this.#settings.clusterDomain) }),
+      ),
+      watchStream(client.watchIntercepts(session), signal, ({ intercepts }) => this.intercepts.set(intercepts)),
+      watchStream(client.watchAgentPods(session), signal, ({ agents }) => this.agentPods.set(agents)),
+    ]
+  }
+
+  async #beat(client: ManagerClient, sessionId: string, signal: AbortSignal): Promise<void> {
+    const request = create(RemainRequestSchema, { session: sessionInfo(sessionId) })
+    for (;;) {
+      const began = performance.now()
+      try {
+        await client.remain(request, undefined, within(BEAT_LIMIT_MS))
+      } catch (error) {
+        if ((error as Partial<grpc.ServiceError>).code === grpc.status.DEADLINE_EXCEEDED && !signal.aborted) this.onFrozen()
+        throw error
+      }
+
+      this.lastAnswerAt = performance.now()
+      this.roundTripMs = this.lastAnswerAt - began
+      await sleep(BEAT_MS, undefined, { signal })
+    }
+  }
+
+  #lose(error: unknown): void {
+    const reason = asManagerError(error)
+    const { failures, leg } = this.state.value
+    if (leg.state === 'up') this.#downSince = performance.now()
+    if (leg.detail !== reason.message) this.#logger.warn({ code: reason.code }, `no session with the traffic-manager: ${reason.message}`)
+    this.state.patch({ error: reason, failures: failures + 1, leg: { detail: reason.message, state: 'down' } })
+  }
+}

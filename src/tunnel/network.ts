@@ -1,0 +1,143 @@
+import { TpxError } from '../base/error.ts'
+import type { Logger } from '../base/logger.ts'
+import { isEchoRequest } from '../netstack/icmp.ts'
+import { formatAddress, isUnicast } from '../netstack/ip-address.ts'
+import { parseIpPacket } from '../netstack/ip-packet.ts'
+import { isConnectionRequest, parseTcpSegment } from '../netstack/tcp-segment.ts'
+import { parseUdpDatagram } from '../netstack/udp-datagram.ts'
+import { acceptLocal } from './accept-local.ts'
+import { ALWAYS_ADMITTED, DestinationListeners } from './admission.ts'
+import type { Dialer } from './dialer.ts'
+import { type AdmissionMode, loadRuleset } from './nft-ruleset.ts'
+import { ADDRESS4, ADDRESS6, configureDevice, contains, DEVICE, hasIpv6, MARK, SubnetRoutes } from './routes.ts'
+import { SynGate } from './syn-gate.ts'
+import { listenForTproxy, type TransparentListener } from './transparent-listener.ts'
+import { openTunDevice } from './tun-device.ts'
+import { UdpFlows } from './udp-flows.ts'
+
+/** What the network is made with. */
+export type NetworkOptions = {
+  dialer: Dialer
+  logger: Logger
+  /** Ways to admit connections, best first; all by default. */
+  modes?: readonly AdmissionMode[]
+  /** The device was taken away. Without it the error is thrown, and the process ends: a new one makes the device again. */
+  onLost?: (error: TpxError) => void
+}
+
+/** The cluster in this network namespace. */
+export interface Network {
+  /** The tunnel's own IPv4 address: the source of the apps' packets to the cluster. */
+  readonly address4: string
+  /** The same for IPv6; nothing has it where the namespace has no IPv6. */
+  readonly address6: string
+  /** False where the namespace has no IPv6: IPv6 subnets are left out then. */
+  readonly hasIpv6: boolean
+  /** How connections are admitted. */
+  readonly mode: AdmissionMode
+  /**
+   * Leads exactly these subnets (CIDR notation) to the cluster. Connections into subnets that are no longer among them are reset.
+   * @throws TpxError TUNNEL_FAILED
+   */
+  setSubnets(cidrs: string[]): Promise<void>
+  /** Resets all connections. Device, routes and rules stay, so that nothing leaks to the developer's network meanwhile. */
+  stop(): Promise<void>
+}
+
+/**
+ * Puts the cluster into the network namespace: the device, the rules, and what answers them. Until the first `setSubnets`
+ * nothing is led there but what a tunnel before this one has left.
+ * @throws TpxError TUN_UNAVAILABLE, TUNNEL_FAILED
+ */
+export async function startNetwork(options: NetworkOptions): Promise<Network> {
+  const { dialer, logger, modes = ['tproxy', 'listener'] } = options
+  const device = await openTunDevice(DEVICE)
+  const listeners: TransparentListener[] = []
+  try {
+    acceptLocal(DEVICE)
+    const ipv6 = await hasIpv6()
+    await configureDevice({ ipv6 })
+    const send = (packet: Uint8Array): void => device.write(packet)
+    const onAccepted = (socket: Parameters<SynGate['onAccepted']>[0]): void => gate.onAccepted(socket)
+    const addresses = ipv6 ? [ADDRESS4, ADDRESS6] : [ADDRESS4]
+    for (const address of addresses) listeners.push(await listenForTproxy(address, onAccepted))
+    const targets = listeners.map(({ port }, index) => ({ address: addresses[index] ?? ADDRESS4, port }))
+    const mode = await loadRuleset(modes, { device: DEVICE, mark: MARK, targets })
+    const admission = mode === 'tproxy' ? ALWAYS_ADMITTED : new DestinationListeners(onAccepted)
+    const gate = new SynGate({ admission, dialer, logger, send })
+    const flows = new UdpFlows({ dialer, logger, send })
+    device.start((bytes) => onPacket(bytes, { flows, gate, logger }), options.onLost ?? crash)
+    logger.info({ device: DEVICE, ipv6, mode }, 'network is up')
+    return new KernelNetwork({ device, flows, gate, ipv6, listeners, logger, mode })
+  } catch (error) {
+    for (const listener of listeners) listener.close()
+    device.close()
+    throw error
+  }
+}
+
+type Parts = {
+  device: { close(): void }
+  flows: UdpFlows
+  gate: SynGate
+  ipv6: boolean
+  listeners: TransparentListener[]
+  logger: Logger
+  mode: AdmissionMode
+}
+
+class KernelNetwork implements Network {
+  readonly address4 = ADDRESS4
+  readonly address6 = ADDRESS6
+  readonly hasIpv6: boolean
+  readonly mode: AdmissionMode
+  readonly #parts: Parts
+  readonly #routes: SubnetRoutes
+  #lastChange: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: Parts) {
+    this.hasIpv6 = parts.ipv6
+    this.mode = parts.mode
+    this.#parts = parts
+    this.#routes = new SubnetRoutes(parts)
+  }
+
+  setSubnets(cidrs: string[]): Promise<void> {
+    // One change after the other, whatever the caller does.
+    const change = this.#lastChange.then(async () => {
+      const removed = await this.#routes.set(cidrs)
+      if (removed.length === 0) return
+      const isLost = (address: string): boolean => {
+        const host = `${address}/${address.includes(':') ? 128 : 32}`
+        return removed.some((cidr) => contains(cidr, host)) && !cidrs.some((cidr) => contains(cidr, host))
+      }
+      this.#parts.gate.resetConnections(isLost)
+    })
+    this.#lastChange = change.catch(() => {})
+    return change
+  }
+
+  async stop(): Promise<void> {
+    const { device, flows, gate, listeners } = this.#parts
+    await this.#lastChange
+    gate.stop()
+    flows.stop()
+    for (const listener of listeners) listener.close()
+    device.close()
+  }
+}
+
+function onPacket(bytes: Uint8Array, { flows, gate, logger }: Pick<Parts, 'flows' | 'gate' | 'logger'>): void {
+  const packet = parseIpPacket(bytes)
+  if (!packet || !isUnicast(packet.destination)) return
+  const segment = parseTcpSegment(packet)
+  if (segment && isConnectionRequest(segment)) return gate.onRequest(packet, segment)
+  const datagram = parseUdpDatagram(packet)
+  if (datagram) return flows.onDatagram(packet, datagram)
+  // Nobody in the cluster was asked, so nobody may answer: a ping stays without reply.
+  if (isEchoRequest(packet)) logger.debug({ destination: formatAddress(packet.destination) }, 'ping is not carried to the cluster')
+}
+
+function crash(error: TpxError): never {
+  throw error
+}

@@ -1,0 +1,69 @@
+import type { TpxError } from '../base/error.ts'
+import { Cell } from './cell.ts'
+import type { DataSession } from './data-session.ts'
+import type { ManagerSession } from './manager-session.ts'
+
+/** Tells whether everything that apps need is in place, and what is not. */
+export class Readiness {
+  /** Counts changes of anything that is looked at. */
+  readonly #changes = new Cell(0)
+  readonly #data: DataSession
+  #dnsListens = false
+  readonly #manager: ManagerSession
+  #routesSet = false
+
+  constructor({ data, manager }: { data: DataSession; manager: ManagerSession }) {
+    this.#data = data
+    this.#manager = manager
+    manager.state.onChange(() => this.#touch())
+    data.state.onChange(() => this.#touch())
+  }
+
+  dnsListens(): void {
+    this.#dnsListens = true
+    this.#touch()
+  }
+
+  routesSet(): void {
+    this.#routesSet = true
+    this.#touch()
+  }
+
+  /** What is waited for, in words; undefined when nothing is. */
+  missing(): string | undefined {
+    const { cluster, error, leg } = this.#manager.state.value
+    if (leg.state !== 'up') return error ? error.message : 'Waiting for the traffic-manager'
+    if (!cluster) return 'Waiting for the subnets of the cluster'
+    if (!this.#routesSet) return 'Setting the routes'
+    if (!this.#dnsListens) return 'Starting the DNS server'
+    if (!this.#data.state.value.session) return this.#data.state.value.error?.message ?? 'Opening the data stream'
+    return undefined
+  }
+
+  lastError(): TpxError | null {
+    return this.#manager.state.value.error ?? this.#data.state.value.error
+  }
+
+  /**
+   * Waits until nothing is missing.
+   * @param options `isFinal`: errors after which waiting is in vain; those of before the call do not count
+   * @throws TpxError such an error, or the signal's reason
+   */
+  async wait(signal: AbortSignal, options: { isFinal: (error: TpxError) => boolean; progress: (text: string) => void }): Promise<void> {
+    const before = this.lastError()
+    let last = ''
+    await this.#changes.until(() => {
+      const missing = this.missing()
+      if (missing === undefined) return true
+      const error = this.lastError()
+      if (error && error !== before && options.isFinal(error)) throw error
+      if (missing !== last) options.progress(missing)
+      last = missing
+      return undefined
+    }, signal)
+  }
+
+  #touch(): void {
+    this.#changes.set(this.#changes.value + 1)
+  }
+}

@@ -1,0 +1,41 @@
+import { TpxError } from '../base/error.ts'
+
+/** How the tunnel meets the link. */
+export type CarrierKind = 'exec' | 'unix'
+
+/** What the CLI tells the tunnel, in the container's environment. */
+export type Settings = {
+  carrier: CarrierKind
+  /** user@host, shown to other people. */
+  clientName: string
+  clusterDomain: string
+  connection: string
+  installId: string
+  logLevel: string
+  managerNamespace: string
+  namespace: string
+}
+
+/**
+ * Reads the settings from environment variables.
+ * @throws TpxError USAGE when a required one is missing or a value is not valid
+ */
+export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const required = (name: string): string => {
+    const value = env[name]
+    if (!value) throw new TpxError('USAGE', `Environment variable "${name}" is not set`)
+    return value
+  }
+  const carrier = env['TPX_CARRIER'] ?? 'unix'
+  if (carrier !== 'unix' && carrier !== 'exec') throw new TpxError('USAGE', `TPX_CARRIER must be "unix" or "exec", not "${carrier}"`)
+  return {
+    carrier,
+    clientName: required('TPX_CLIENT_NAME'),
+    clusterDomain: (env['TPX_CLUSTER_DOMAIN'] || 'cluster.local').replaceAll(/^\.|\.$/g, '').toLowerCase(),
+    connection: required('TPX_CONNECTION'),
+    installId: required('TPX_INSTALL_ID'),
+    logLevel: env['TPX_LOG_LEVEL'] || 'info',
+    managerNamespace: required('TPX_MANAGER_NAMESPACE'),
+    namespace: required('TPX_NAMESPACE'),
+  }
+}

@@ -1,0 +1,75 @@
+import { messageOf } from '../base/error.ts'
+import type { Logger } from '../base/logger.ts'
+import { Attachments } from './attachments.ts'
+import { type Carrier, openCarrier } from './carrier.ts'
+import { allSubnets } from './cluster-view.ts'
+import { ControlService } from './control-service.ts'
+import { DataSession } from './data-session.ts'
+import { makeResolver, serveDns } from './dns-listener.ts'
+import { ManagerSession } from './manager-session.ts'
+import { type Network, startNetwork } from './network.ts'
+import { Readiness } from './readiness.ts'
+import type { Settings } from './settings.ts'
+import { WorkloadList } from './workload-list.ts'
+
+/** How long the manager is given to take back what this tunnel held, milliseconds. */
+const STOP_LIMIT_MS = 4000
+
+/** A tunnel that runs. */
+export type Tunnel = { stop(): Promise<void> }
+
+/** Keeps routes in step with what the manager says about the cluster. */
+function followSubnets(manager: ManagerSession, network: Network, { logger, readiness }: { logger: Logger; readiness: Readiness }): void {
+  let applied = ''
+  let running = Promise.resolve()
+  manager.state.onChange(({ cluster }) => {
+    const subnets = cluster ? allSubnets(cluster) : []
+    const text = subnets.join(' ')
+    if (!cluster || text === applied) return
+    applied = text
+    running = running
+      .then(() => network.setSubnets(subnets))
+      .then(() => {
+        logger.info({ subnets }, 'the cluster is routed')
+        readiness.routesSet()
+      })
+      .catch((error: unknown) => {
+        applied = ''
+        logger.error(`routes could not be set: ${messageOf(error)}`)
+      })
+  })
+}
+
+/** Builds the parts and starts them. @param onQuit is called when a client asked the tunnel to end */
+export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
+  const carrier: Carrier = await openCarrier(settings.carrier)
+  const manager = new ManagerSession({ carrier, logger, settings })
+  const data = new DataSession({ carrier, logger, manager, managerNamespace: settings.managerNamespace })
+  const readiness = new Readiness({ data, manager })
+  const attachments = new Attachments({ carrier, logger, manager, settings })
+  const workloads = new WorkloadList(manager)
+  const control = new ControlService({ attachments, data, logger, manager, onQuit, readiness, settings, workloads })
+  const ending = new AbortController()
+  const { signal } = ending
+  const resolver = makeResolver({ carrier, logger, manager, settings })
+
+  // The control stream first: it tells the user why the rest is not there yet.
+  void control.run(carrier, signal)
+  void manager.run(signal)
+  void data.run(signal)
+  const network = await startNetwork({ dialer: data, logger })
+  followSubnets(manager, network, { logger, readiness })
+  manager.state.patch({})
+  void serveDns(resolver, network.address4, { logger, onListening: () => readiness.dnsListens(), signal })
+
+  return {
+    stop: async () => {
+      const limit = new Promise((resolve) => setTimeout(resolve, STOP_LIMIT_MS))
+      await Promise.race([attachments.leaveAll().then(() => manager.depart()), limit])
+      workloads.close()
+      ending.abort()
+      await network.stop()
+      carrier.close()
+    },
+  }
+}

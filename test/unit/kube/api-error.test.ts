@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { TpxError } from '../../../src/base/error.ts'
+import { apiError, readStatus } from '../../../src/kube/api-error.ts'
+import { HttpStatusError } from '../../../src/kube/api-request.ts'
+import { configFor } from '../../fakes/api-server.ts'
+
+const kubeConfig = configFor('https://api:6443')
+const attempt = { name: 'web', namespace: 'team', resource: 'pods', verb: 'get' }
+const status = (message: string): string => JSON.stringify({ kind: 'Status', message })
+
+test('apiError() maps 403 to KUBERNETES_FORBIDDEN with the server, the verb and how to check', () => {
+  const error = apiError(new HttpStatusError(403, status('User "jane" cannot get resource "pods"')), kubeConfig, attempt)
+  assert.equal(error.code, 'KUBERNETES_FORBIDDEN')
+  assert.equal(
+    error.message,
+    'The Kubernetes API at "https://api:6443" refuses to get pods "web" in namespace "team": User "jane" cannot get resource "pods"',
+  )
+  assert.match(error.hint ?? '', /kubectl auth can-i get pods -n team/)
+})
+
+test('apiError() maps 401 to KUBERNETES_UNAUTHORIZED', () => {
+  assert.equal(apiError(new HttpStatusError(401, ''), kubeConfig, attempt).code, 'KUBERNETES_UNAUTHORIZED')
+})
+
+test('apiError() leaves a TpxError as it is', () => {
+  const own = new TpxError('POD_NOT_FOUND', 'No')
+  assert.equal(apiError(own, kubeConfig, attempt), own)
+})
+
+const failures: [cause: object, text: RegExp][] = [
+  [{ code: 'ECONNREFUSED' }, /refuses connections \(ECONNREFUSED\)/],
+  [{ code: 'ENOTFOUND' }, /does not resolve/],
+  [{ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, /certificate that cannot be trusted/],
+  [{ code: 'ERR_TLS_CERT_ALTNAME_INVALID' }, /certificate that cannot be trusted/],
+  [{ name: 'TimeoutError' }, /does not answer/],
+  [{ message: 'fetch failed', cause: Object.assign(new Error('x'), { code: 'ECONNREFUSED' }) }, /refuses connections/],
+  [{ errors: [Object.assign(new Error('x'), { code: 'ETIMEDOUT' })] }, /does not answer/],
+]
+for (const [properties, text] of failures)
+  test(`apiError() says KUBERNETES_UNREACHABLE for ${JSON.stringify(properties)}`, () => {
+    const error = apiError(Object.assign(new Error('low level'), properties), kubeConfig, attempt)
+    assert.equal(error.code, 'KUBERNETES_UNREACHABLE')
+    assert.match(error.message, text)
+    assert.match(error.message, /"https:\/\/api:6443"/)
+  })
+
+test('apiError() blames the credential plugin for what is neither network nor TLS', () => {
+  const withPlugin = configFor('https://api:6443')
+  withPlugin.users = [{ name: 'fake', exec: { command: 'aws' } }]
+  const error = apiError(new Error('token has expired'), withPlugin, attempt)
+  assert.equal(error.code, 'KUBERNETES_UNAUTHORIZED')
+  assert.match(error.message, /plugin "aws" failed: token has expired/)
+})
+
+test('readStatus() knows a Kubernetes Status from a page of a proxy', () => {
+  assert.equal(readStatus(status('no'))?.message, 'no')
+  for (const body of ['', '<html>', '{}', 'null', undefined]) assert.equal(readStatus(body), undefined)
+})

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { contextNamespace, loadKubeconfig, serverOf } from '../../../src/kube/kubeconfig.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'tpx-kubeconfig-'))
+after(() => rmSync(dir, { recursive: true }))
+
+type Parts = { cluster?: string; current?: string; extra?: object; namespace?: string; server?: string; user?: string }
+
+function write(file: string, name: string, parts: Parts = {}): string {
+  const { cluster = name, current, extra = {}, namespace, server = `https://${name}:6443`, user = name } = parts
+  const path = join(dir, file)
+  const context = { cluster, user, ...(namespace ? { namespace } : {}) }
+  const config = {
+    clusters: [{ name, cluster: { server, ...extra } }],
+    contexts: [{ name, context }],
+    users: [{ name, user: { token: `${name}-token` } }],
+    ...(current ? { 'current-context': current } : {}),
+  }
+  writeFileSync(path, JSON.stringify(config))
+  return path
+}
+
+const one = write('one', 'one', { current: 'one', namespace: 'team' })
+const two = write('two', 'two', { current: 'two' })
+
+test('loadKubeconfig() reads one file and its current context', async () => {
+  const kubeConfig = await loadKubeconfig({ kubeconfig: one }, {})
+  assert.equal(serverOf(kubeConfig), 'https://one:6443')
+  assert.equal(contextNamespace(kubeConfig), 'team')
+})
+
+test('loadKubeconfig() merges the files of KUBECONFIG, the first current-context wins', async () => {
+  const env = { KUBECONFIG: `${one}:${join(dir, 'absent')}:${two}` }
+  assert.equal((await loadKubeconfig({}, env)).getCurrentContext(), 'one')
+  const other = await loadKubeconfig({ context: 'two' }, env)
+  assert.equal(serverOf(other), 'https://two:6443')
+  assert.equal(contextNamespace(other), 'default')
+})
+
+test('loadKubeconfig() takes the first definition of a name that two files define', async () => {
+  const again = write('again', 'one', { current: 'one', server: 'https://elsewhere:1' })
+  assert.equal(serverOf(await loadKubeconfig({}, { KUBECONFIG: `${one}:${again}` })), 'https://one:6443')
+})
+
+test('loadKubeconfig() falls back to ~/.kube/config, and says so when it is not there', async () => {
+  await assert.rejects(loadKubeconfig({}, { HOME: dir }), { code: 'KUBECONFIG_INVALID', message: /\.kube\/config" does not exist/ })
+})
+
+test('loadKubeconfig() throws CONTEXT_NOT_FOUND with the nearest name and the list', async () => {
+  await assert.rejects(loadKubeconfig({ context: 'onne', kubeconfig: one }, {}), {
+    code: 'CONTEXT_NOT_FOUND',
+    hint: 'Did you mean "one"? Contexts: one',
+  })
+})
+
+test('loadKubeconfig() throws KUBECONFIG_INVALID for what is no kubeconfig', async () => {
+  const broken = join(dir, 'broken')
+  for (const text of ['{', '', 'just text', 'clusters: [{name: x}]', 'contexts: 5']) {
+    writeFileSync(broken, text)
+    await assert.rejects(loadKubeconfig({ kubeconfig: broken }, {}), { code: 'KUBECONFIG_INVALID' }, text)
+  }
+})
+
+test('loadKubeconfig() throws KUBECONFIG_INVALID where the context names what is not there', async () => {
+  const noCluster = write('no-cluster', 'x', { cluster: 'gone', current: 'x' })
+  await assert.rejects(loadKubeconfig({ kubeconfig: noCluster }, {}), { code: 'KUBECONFIG_INVALID', message: /names the cluster "gone"/ })
+  const noUser = write('no-user', 'x', { current: 'x', user: 'gone' })
+  await assert.rejects(loadKubeconfig({ kubeconfig: noUser }, {}), { code: 'KUBECONFIG_INVALID', message: /names the user "gone"/ })
+  const noCurrent = write('no-current', 'x')
+  await assert.rejects(loadKubeconfig({ kubeconfig: noCurrent }, {}), { code: 'KUBECONFIG_INVALID', message: /no current context/ })
+})
+
+test('loadKubeconfig() impersonates with --as', async () => {
+  const options: { headers?: Record<string, string> } = {}
+  await (await loadKubeconfig({ as: 'jane', kubeconfig: one }, {})).applyToHTTPSOptions(options)
+  assert.equal(options.headers?.['Impersonate-User'], 'jane')
+  assert.equal(options.headers?.['Authorization'], 'Bearer one-token')
+})
+
+test('loadKubeconfig() takes the proxy of the environment unless the cluster names one', async () => {
+  const env = { HTTPS_PROXY: 'proxy:3128' }
+  assert.equal((await loadKubeconfig({ kubeconfig: one }, env)).getCurrentCluster()?.proxyUrl, 'http://proxy:3128')
+  const own = write('own-proxy', 'x', { current: 'x', extra: { 'proxy-url': 'http://own:1' } })
+  assert.equal((await loadKubeconfig({ kubeconfig: own }, env)).getCurrentCluster()?.proxyUrl, 'http://own:1')
+})

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import dgram from 'node:dgram'
+import { once } from 'node:events'
+import net from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { describe, it } from 'node:test'
+import { DatagramDecoder, encodeDatagram } from '../../../src/traffic-manager/datagram-frames.ts'
+import { checkDestination } from '../../../src/traffic-manager/dialer.ts'
+import { dataClient, DialError, openDataStream, PROTOCOL_HEADER } from '../../../src/wire/data-stream.ts'
+import { openTpxStream } from '../../../src/wire/preface.ts'
+import { eventually, startManager } from './manager-fixture.ts'
+
+type Manager = Awaited<ReturnType<typeof startManager>>
+
+async function openData(manager: Manager) {
+  const session = await manager.arrive()
+  const socket = net.connect(manager.port, '127.0.0.1')
+  await once(socket, 'connect')
+  await openTpxStream(socket, 'data', session.sessionId)
+  return { http: dataClient(socket), session, socket }
+}
+
+async function serve(onSocket: (socket: net.Socket) => void) {
+  const server = net.createServer({ allowHalfOpen: true }, onSocket).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as net.AddressInfo
+  return { authority: `127.0.0.1:${port}`, port, [Symbol.asyncDispose]: async () => void server.close() }
+}
+
+describe('TPX/1 data', () => {
+  it('refuses a session that does not exist, and verbs that it does not know', async () => {
+    await using manager = await startManager()
+    for (const [verb, code] of [
+      ['data', 'SESSION_LOST'],
+      ['sing', 'USAGE'],
+    ] as const) {
+      const socket = net.connect(manager.port, '127.0.0.1')
+      await assert.rejects(openTpxStream(socket, verb, 'nobody'), { code })
+      socket.destroy()
+    }
+  })
+
+  it('dials, copies both ways, and keeps a half-close a half-close', async () => {
+    await using manager = await startManager()
+    // Answers only after the end of the question.
+    await using server = await serve(async (socket) => socket.end(`${String(await buffer(socket))}!`))
+    const { http, socket } = await openData(manager)
+    const stream = await openDataStream(http, server.authority)
+    stream.end('hello')
+    assert.equal(String(await buffer(stream)), 'hello!')
+    socket.destroy()
+  })
+
+  it('says honestly why it cannot dial', async () => {
+    await using manager = await startManager()
+    const { http, socket } = await openData(manager)
+    await assert.rejects(openDataStream(http, '127.0.0.1:1'), (error) => error instanceof DialError && error.code === 'ECONNREFUSED')
+    await assert.rejects(openDataStream(http, 'web-app:80'), { code: 'ENOTFOUND' })
+    socket.destroy()
+  })
+
+  it('a reset on the cluster side is a reset of the stream', async () => {
+    await using manager = await startManager()
+    await using server = await serve((socket) => socket.once('data', () => socket.resetAndDestroy()))
+    const { http, socket } = await openData(manager)
+    const stream = await openDataStream(http, server.authority)
+    stream.write('x')
+    await new Promise(
+      (resolve) =>
+        void stream
+          .on('error', () => {})
+          .resume()
+          .once('close', resolve),
+    )
+    assert.notEqual(stream.rstCode, 0)
+    socket.destroy()
+  })
+
+  it('ends with the session of the client', async () => {
+    await using manager = await startManager()
+    const gone = Promise.withResolvers<void>()
+    await using server = await serve((socket) => void socket.on('error', () => {}).once('close', () => gone.resolve()))
+    const { http, session, socket } = await openData(manager)
+    await openDataStream(http, server.authority)
+    await manager.client.depart(session)
+    await Promise.all([once(socket, 'close'), gone.promise])
+  })
+
+  it('carries datagrams as datagrams', async () => {
+    await using manager = await startManager()
+    const echo = dgram.createSocket('udp4').on('message', (data, from) => echo.send(Buffer.concat([data, data]), from.port, from.address))
+    echo.bind(0, '127.0.0.1')
+    await once(echo, 'listening')
+    const { http, socket } = await openData(manager)
+    const stream = await openDataStream(http, `127.0.0.1:${echo.address().port}`, { headers: { [PROTOCOL_HEADER]: 'udp' } })
+    const decoder = new DatagramDecoder()
+    const seen: string[] = []
+    stream.on('data', (chunk: Buffer) => seen.push(...decoder.push(chunk).map(String)))
+    stream.write(Buffer.concat([encodeDatagram(Buffer.from('ab')), encodeDatagram(Buffer.from('c'))]))
+    await eventually(() => seen.length === 2)
+    assert.deepEqual(seen.sort(), ['abab', 'cc'])
+    socket.destroy()
+    echo.close()
+  })
+})
+
+describe('checkDestination()', () => {
+  it("refuses the manager's own Pod, its node's services and what is no address", () => {
+    for (const address of ['127.0.0.1', '::1', '0.0.0.0', '169.254.169.254', 'fe80::1', '224.0.0.1', '::ffff:127.0.0.1', 'fd00:ec2::254']) {
+      assert.throws(() => checkDestination(address), { code: 'ENETUNREACH' }, address)
+    }
+    assert.throws(() => checkDestination('web-app'), { code: 'EADDRNOTAVAIL' })
+    for (const address of ['10.96.0.1', '192.168.1.1', 'fd00::1', '8.8.8.8']) checkDestination(address)
+  })
+})

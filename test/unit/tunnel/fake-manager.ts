@@ -1,0 +1,202 @@
+import { once } from 'node:events'
+import http2 from 'node:http2'
+import net from 'node:net'
+import { create } from '@bufbuild/protobuf'
+import { EmptySchema } from '@bufbuild/protobuf/wkt'
+import * as grpc from '@grpc/grpc-js'
+import { TpxError } from '../../../src/base/error.ts'
+import { dataServer, parseAuthority, refuse } from '../../../src/wire/data-stream.ts'
+import {
+  AgentPodInfoSchema,
+  AgentPodInfoSnapshotSchema,
+  ClusterInfoSchema,
+  type CreateInterceptRequest,
+  type DNSRequest,
+  DNSResponseSchema,
+  InterceptDispositionType,
+  type InterceptInfo,
+  InterceptInfoSchema,
+  InterceptInfoSnapshotSchema,
+  Manager,
+  PreparedInterceptSchema,
+  SessionInfoSchema,
+  VersionInfo2Schema,
+} from '../../../src/wire/generated/manager_pb.ts'
+import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
+import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
+import { STREAM_KEY } from '../../../src/wire/versions.ts'
+
+// oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
+type Call = any
+
+/** A traffic-manager in this process: real gRPC and data streams on a loopback port. */
+export class FakeManager {
+  arrivals = 0
+  /** Calls by method name, in order. */
+  readonly calls: string[] = []
+  /** Set to let Remain hang, as a frozen path does. */
+  isFrozen = false
+  intercepts: InterceptInfo[] = []
+  pods: { podName: string; workloadName: string }[] = []
+  port = 0
+  prepareError: TpxError | null = null
+  createError: TpxError | null = null
+  /** What an intercept is when it has been created. */
+  disposition: InterceptDispositionType = InterceptDispositionType.ACTIVE
+  speaksTpx = true
+  readonly sessions = new Set<string>()
+  lookup: (request: DNSRequest) => { rCode: number; rrs: Uint8Array } = () => ({ rCode: 3, rrs: new Uint8Array() })
+  readonly #server = new grpc.Server()
+  readonly #sockets = new Set<net.Socket>()
+  readonly #tcp: net.Server
+  readonly #watchers = { intercepts: new Set<Call>(), pods: new Set<Call>() }
+
+  constructor() {
+    this.#server.addService(serviceDefinition(Manager), this.#handlers() as grpc.UntypedServiceImplementation)
+    const injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure())
+    this.#tcp = net.createServer({ noDelay: true }, (socket) => {
+      this.#sockets.add(socket)
+      socket.on('error', () => {}).on('close', () => this.#sockets.delete(socket))
+      void this.#accept(socket, injector).catch(() => socket.destroy())
+    })
+  }
+
+  async start(): Promise<this> {
+    this.#tcp.listen(this.port, '127.0.0.1')
+    await once(this.#tcp, 'listening')
+    this.port = (this.#tcp.address() as net.AddressInfo).port
+    return this
+  }
+
+  /** Cuts every connection; sessions are kept unless `forget`. */
+  cut({ forget = false } = {}): void {
+    if (forget) {
+      this.sessions.clear()
+      this.intercepts = []
+    }
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  async stop(): Promise<void> {
+    this.cut()
+    this.#server.forceShutdown()
+    await new Promise((resolve) => this.#tcp.close(resolve))
+  }
+
+  publish(): void {
+    for (const call of this.#watchers.intercepts) call.write(create(InterceptInfoSnapshotSchema, { intercepts: this.intercepts }))
+    for (const call of this.#watchers.pods) call.write(this.#podSnapshot())
+  }
+
+  #podSnapshot() {
+    const agents = this.pods.map((pod) =>
+      create(AgentPodInfoSchema, { ...pod, apiPort: 9900, namespace: 'shop', podId: `uid-${pod.podName}` }),
+    )
+    return create(AgentPodInfoSnapshotSchema, { agents })
+  }
+
+  async #accept(socket: net.Socket, injector: ReturnType<grpc.Server['createConnectionInjector']>): Promise<void> {
+    const preface = await readPreface(socket)
+    if (preface.kind === 'http2') return injector.injectConnection(socket)
+    if (!this.speaksTpx) return void socket.destroy()
+    if (!this.sessions.has(preface.args[0] ?? '')) return void socket.end(formatRefusal('SESSION_LOST', 'Client session is not known'))
+    socket.write(ACCEPTED)
+    dataServer(socket, (stream, headers) => {
+      const { host, port } = parseAuthority(String(headers[http2.constants.HTTP2_HEADER_AUTHORITY]))
+      if (port === 1) return refuse(stream, 'ECONNREFUSED')
+      stream.respond({ ':status': 200 })
+      if (headers['tpx-protocol'] !== 'udp') stream.write(`${host} ${String(headers['tpx-source'])} `)
+      stream.pipe(stream)
+    })
+  }
+
+  #session(id: string | undefined): void {
+    if (!this.sessions.has(id ?? '')) throw new TpxError('SESSION_LOST', 'Client session is not known')
+  }
+
+  #handlers() {
+    const unary =
+      (name: string, answer: (request: never, call: Call) => unknown) => (call: Call, callback: grpc.sendUnaryData<unknown>) => {
+        this.calls.push(name)
+        if (this.isFrozen) return
+        try {
+          const trailer = new grpc.Metadata()
+          callback(null, answer(call.request as never, trailer), trailer)
+        } catch (error) {
+          callback(toStatus(error))
+        }
+      }
+    const watch = (set: Set<Call> | null, first: () => unknown) => (call: Call) => {
+      try {
+        this.#session((call.request.sessionInfo ?? call.request).sessionId)
+      } catch (error) {
+        return void call.emit('error', toStatus(error))
+      }
+      call.on('cancelled', () => {
+        set?.delete(call)
+        call.end()
+      })
+      set?.add(call)
+      call.write(first())
+    }
+    return {
+      version: unary('version', () => create(VersionInfo2Schema, { name: 'OSS Traffic Manager', version: 'v2.21.3' })),
+      arriveAsClient: unary('arriveAsClient', () => {
+        const sessionId = `session-${++this.arrivals}`
+        this.sessions.add(sessionId)
+        return create(SessionInfoSchema, { sessionId })
+      }),
+      remain: unary('remain', ({ session }: { session?: { sessionId: string } }) => {
+        this.#session(session?.sessionId)
+        return create(EmptySchema)
+      }),
+      depart: unary('depart', ({ sessionId }: { sessionId: string }) => {
+        this.sessions.delete(sessionId)
+        return create(EmptySchema)
+      }),
+      lookupDNS: unary('lookupDNS', (request: DNSRequest) => create(DNSResponseSchema, this.lookup(request))),
+      prepareIntercept: unary('prepareIntercept', (_request: CreateInterceptRequest, trailer: grpc.Metadata) => {
+        if (!this.prepareError)
+          return create(PreparedInterceptSchema, {
+            containerName: 'app',
+            containerPort: 8080,
+            serviceName: 'web-app',
+            servicePort: 80,
+            workloadKind: 'Deployment',
+          })
+        trailer.merge(toStatus(this.prepareError).metadata!)
+        return create(PreparedInterceptSchema, { error: this.prepareError.message, errorCategory: 1 })
+      }),
+      createIntercept: unary('createIntercept', ({ interceptSpec, session }: CreateInterceptRequest) => {
+        this.#session(session?.sessionId)
+        if (this.createError) throw this.createError
+        const info = create(InterceptInfoSchema, {
+          disposition: this.disposition,
+          environment: { GREETING: 'hi' },
+          metadata: { [STREAM_KEY]: `key-${this.arrivals}` },
+          mounts: { '/data': 0, '/secret': 1, '/tmp': 2 },
+          podIp: '10.244.0.9',
+          spec: interceptSpec!,
+        })
+        this.intercepts = [...this.intercepts, info]
+        setImmediate(() => this.publish())
+        return info
+      }),
+      removeIntercept: unary('removeIntercept', ({ name }: { name: string }) => {
+        if (!this.intercepts.some(({ spec }) => spec?.name === name)) throw new TpxError('ATTACHMENT_NOT_FOUND', 'none')
+        this.intercepts = this.intercepts.filter(({ spec }) => spec?.name !== name)
+        setImmediate(() => this.publish())
+        return create(EmptySchema)
+      }),
+      watchAgentPods: watch(this.#watchers.pods, () => this.#podSnapshot()),
+      watchIntercepts: watch(this.#watchers.intercepts, () => create(InterceptInfoSnapshotSchema, { intercepts: this.intercepts })),
+      watchClusterInfo: watch(null, () =>
+        create(ClusterInfoSchema, {
+          dns: { clusterDomain: 'cluster.local.' },
+          podSubnets: [{ ip: new Uint8Array([10, 244, 0, 0]), mask: 16 }],
+          serviceCidrs: [new Uint8Array([10, 96, 0, 0, 12])],
+        }),
+      ),
+    }
+  }
+}
