@@ -20,8 +20,7 @@ export async function takeBack({ attachments, owner }: Ownership, parts: TakeBac
   const { control, docker, logger } = parts
   const filters = { label: [`${OWNER_LABEL}=${owner}`] }
   const containers = (await attempt(logger, 'list containers', () => docker.listContainers({ all: true, filters }))) ?? []
-  const remove = (found: Docker.ContainerInfo[]): Promise<unknown> =>
-    Promise.all(found.map(({ Id }) => removeContainer(docker, Id, logger)))
+  const remove = (found: Docker.ContainerInfo[]): Promise<unknown> => Promise.all(found.map(({ Id }) => stopAndRemove(docker, Id, logger)))
   const isMount = ({ Labels }: Docker.ContainerInfo): boolean => Labels[ROLE_LABEL] === MOUNT_ROLE
   await remove(containers.filter((container) => !isMount(container)))
   await Promise.all(attachments.map((name) => tellTunnel(control, 'leave', { name }, logger)))
@@ -31,10 +30,14 @@ export async function takeBack({ attachments, owner }: Ownership, parts: TakeBac
 }
 
 /** SIGTERM, SIGKILL a second later, then removed. What is not there is no failure. */
+async function stopAndRemove(docker: Docker, id: string, logger: Logger): Promise<void> {
+  await attempt(logger, `stop ${id}`, () => docker.getContainer(id).stop({ t: STOP_SECONDS }))
+  await removeContainer(docker, id, logger)
+}
+
+/** SIGKILL, then removed. What is not there is no failure. */
 export async function removeContainer(docker: Docker, id: string, logger: Logger): Promise<void> {
-  const container = docker.getContainer(id)
-  await attempt(logger, `stop ${id}`, () => container.stop({ t: STOP_SECONDS }))
-  await attempt(logger, `remove ${id}`, () => container.remove({ force: true, v: true }))
+  await attempt(logger, `remove ${id}`, () => docker.getContainer(id).remove({ force: true, v: true }))
 }
 
 /** Tells the tunnel something, if it is there, and waits a limited time. */

@@ -58,10 +58,10 @@ export async function upgradeManager(options: UpgradeOptions): Promise<Installed
     await checkVersion(api)
     onProgress(`Upgrading the traffic-manager in namespace "${namespace}" to ${chart.appVersion}`)
     await applyObjects(api, objects, () => {})
-    const removed = await prune(api, [...objects, remembered], namespace)
     await finish(api, options).catch((error: unknown) => {
       throw halfway(error, namespace)
     })
+    const removed = await prune(api, [...objects, remembered], namespace)
     await applyObject(api, remembered)
     return { ...installed(options, objects, chart.appVersion), removed }
   })

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
-import { parse, stringify } from 'yaml'
 import { TpxError } from '../base/error.ts'
 import { ApiClient } from '../kube/api-client.ts'
 import { type OwnedObject, readObject } from '../kube/apply.ts'
 import { type Chart, type KubernetesObject, loadChart, renderChart } from '../kube/chart/chart.ts'
 import { type ChartMap, isMap } from '../kube/chart/chart-value.ts'
+import { formatYaml, parseYaml } from '../kube/chart/helm-yaml.ts'
 import { loadKubeconfig } from '../kube/kubeconfig.ts'
 import { describeRef, type ObjectRef } from '../kube/object-path.ts'
 
@@ -43,7 +43,7 @@ export async function renderRelease(target: HelmTarget, values: ChartMap): Promi
   const labels = objects[0]?.metadata['labels']
   const remembered = {
     apiVersion: 'v1',
-    data: { 'values.yaml': stringify(values) },
+    data: { 'values.yaml': formatYaml(values) },
     kind: 'ConfigMap',
     metadata: { ...valuesRef(namespace).metadata, labels: { ...(isMap(labels ?? null) ? (labels as ChartMap) : {}), 'app.kubernetes.io/component': 'values' } },
   }
@@ -53,7 +53,7 @@ export async function renderRelease(target: HelmTarget, values: ChartMap): Promi
 /** The values that the user gave last time; none where nobody knows. */
 export async function rememberedValues(api: ApiClient, namespace: string): Promise<ChartMap> {
   const found = await readObject<ObjectRef & { data?: Record<string, string> }>(api, valuesRef(namespace))
-  const values: unknown = parse(found?.data?.['values.yaml'] ?? '')
+  const values: unknown = parseYaml(found?.data?.['values.yaml'] ?? '')
   return isMap(values) ? values : {}
 }
 

@@ -25,8 +25,9 @@ export function join(stream: http2.Http2Stream, socket: Socket): void {
   socket.on('error', fail).on('close', () => {
     if (!socket.readableEnded || !socket.writableFinished) fail()
   })
-  // After the socket's own FIN a lost session shows no `aborted`, only an `end` with the code already set.
+  // After the socket's own FIN a lost session shows no `aborted`, only an `end` of a stream that is destroyed already; after a
+  // real END_STREAM Node destroys the stream later than that.
   stream.pipe(socket, { end: false })
-  stream.on('end', () => (stream.rstCode ? fail() : socket.end()))
+  stream.on('end', () => (stream.rstCode || stream.destroyed ? fail() : socket.end()))
   socket.pipe(stream)
 }

@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parse, parseAllDocuments } from 'yaml'
-import { TpxError } from '../../base/error.ts'
+import { messageOf, TpxError } from '../../base/error.ts'
 import { isKnownKind, sortForInstall } from '../object-path.ts'
 import { type ChartMap, type ChartValue, isMap } from './chart-value.ts'
+import { parseYaml, parseYamlDocuments } from './helm-yaml.ts'
 import { checkValues, type Schema } from './schema.ts'
 import { renderTemplates, type TemplateFile } from './template.ts'
 import { completeValues, parseValues } from './values.ts'
@@ -37,7 +37,7 @@ export async function loadChart(folder: string): Promise<Chart> {
     read('values.schema.json'),
     readdir(join(folder, 'templates')),
   ])
-  const { appVersion, name, version } = parse(about) as Pick<Chart, 'appVersion' | 'name' | 'version'>
+  const { appVersion, name, version } = parseYaml(about) as Pick<Chart, 'appVersion' | 'name' | 'version'>
   const paths = names.sort().map((file) => `templates/${file}`)
   const templates = await Promise.all(paths.map(async (path) => ({ path, source: await read(path) })))
   return { appVersion, defaults: parseValues(values, 'values.yaml'), name, schema: JSON.parse(schema) as Schema, templates, version }
@@ -60,17 +60,19 @@ export function renderChart(chart: Chart, values: ChartMap, release: Release): K
 }
 
 function objectsOf(text: string, path: string): KubernetesObject[] {
-  const documents = parseAllDocuments(text)
-  if (!Array.isArray(documents)) return []
-  return documents.flatMap((document) => {
-    const [error] = document.errors
-    if (error) throw new TpxError('CHART_INVALID', `${path}: what was rendered is no YAML: ${error.message.split('\n', 1)[0]}`)
-    const value = document.toJS() as ChartValue
-    if (value === null) return []
+  return documentsOf(text, path).map((value) => {
     if (!isObject(value)) throw new TpxError('CHART_INVALID', `${path}: a document has no apiVersion, kind or metadata.name`)
     if (!isKnownKind(value)) throw new TpxError('CHART_INVALID', `${path}: objects of the kind ${value.apiVersion} ${value.kind} are not known`)
-    return [value]
+    return value
   })
+}
+
+function documentsOf(text: string, path: string): ChartValue[] {
+  try {
+    return parseYamlDocuments(text) as ChartValue[]
+  } catch (cause) {
+    throw new TpxError('CHART_INVALID', `${path}: what was rendered is no YAML: ${messageOf(cause).split('\n', 1)[0]}`, { cause })
+  }
 }
 
 function isObject(value: ChartValue): value is KubernetesObject {

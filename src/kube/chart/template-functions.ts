@@ -1,5 +1,5 @@
-import { stringify } from 'yaml'
 import { type ChartValue, isMap } from './chart-value.ts'
+import { formatYaml } from './helm-yaml.ts'
 
 /** A function of the templates; what it throws gets file and line from the caller. */
 type TemplateFunction = (...args: ChartValue[]) => ChartValue
@@ -24,7 +24,7 @@ export const TEMPLATE_FUNCTIONS: Record<string, TemplateFunction> = {
   printf: (format = '', ...values) => formatted(text(format), values),
   quote: (value = null) => JSON.stringify(printed(value)),
   toJson: (value = null) => JSON.stringify(sorted(value)),
-  toYaml: (value = null) => stringify(value, { lineWidth: 0 }).replace(/\n$/, ''),
+  toYaml: (value = null) => formatYaml(value),
 }
 
 /** A scalar as it is put out; lists, maps and nil have no form of their own here. */

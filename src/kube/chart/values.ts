@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { parse } from 'yaml'
 import { messageOf, systemCode, TpxError } from '../../base/error.ts'
 import { type ChartMap, isMap } from './chart-value.ts'
+import { parseYaml } from './helm-yaml.ts'
 import { setValues } from './set-values.ts'
 
 /** What the user says about values: `-f` files, then `--set`, then `--set-string`; later ones win. */
@@ -40,7 +40,7 @@ export async function userValues(flags: ValueFlags, base: ChartMap = {}): Promis
 export function parseValues(text: string, name: string): ChartMap {
   let values: unknown
   try {
-    values = parse(text) ?? {}
+    values = parseYaml(text) ?? {}
   } catch (cause) {
     throw new TpxError('CHART_INVALID', `"${name}" is no YAML: ${messageOf(cause).split('\n', 1)[0]}`, { cause })
   }
