@@ -12,7 +12,7 @@ const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.f
 /** CPU seconds that a container's main process has used, user and system. */
 async function cpuSeconds(container: string): Promise<number> {
   const stat = await docker(['exec', container, 'cat', '/proc/1/stat'])
-  const [, , , , , , , , , , , user = 0, system = 0] = stat.slice(stat.lastIndexOf(')')).split(' ').map(Number)
+  const [, , , , , , , , , , , , user = 0, system = 0] = stat.slice(stat.lastIndexOf(')')).split(' ').map(Number)
   return (user + system) / 100
 }
 
@@ -23,10 +23,17 @@ async function measure(world: World, address: string): Promise<Record<string, st
   for (let round = 0; round < ROUNDS; round++) {
     const before = await cpuSeconds(world.gate.name)
     let began = performance.now()
-    await world.app('exchange', { address, port: PORT.upload, sendBytes: BYTES, timeoutMs: 120_000 })
+    await world.app('exchange', { address, checksum: false, port: PORT.sink, sendBytes: BYTES, timeoutMs: 120_000 })
     up.push(BYTES / 1e3 / (performance.now() - began))
     began = performance.now()
-    await world.app('exchange', { address, halfClose: false, port: PORT.download, send: String(BYTES), timeoutMs: 120_000 })
+    await world.app('exchange', {
+      address,
+      checksum: false,
+      halfClose: false,
+      port: PORT.download,
+      send: String(BYTES),
+      timeoutMs: 120_000,
+    })
     down.push(BYTES / 1e3 / (performance.now() - began))
     cpu.push(((await cpuSeconds(world.gate.name)) - before) / (2 * (BYTES / 1e9)))
   }

@@ -14,7 +14,14 @@ const POLL_MS = 500
 export type ChangedWorkload = { kind: 'Deployment' | 'ReplicaSet' | 'StatefulSet'; name: string; namespace: string }
 
 type Owner = { controller?: boolean; kind: string; name: string }
-type Meta = { annotations?: Record<string, string>; deletionTimestamp?: string; name: string; namespace: string; ownerReferences?: Owner[]; uid: string }
+type Meta = {
+  annotations?: Record<string, string>
+  deletionTimestamp?: string
+  name: string
+  namespace: string
+  ownerReferences?: Owner[]
+  uid: string
+}
 type Pod = { metadata: Meta; spec: { initContainers?: { env?: { name: string; value?: string }[]; name: string }[] } }
 type Workload = {
   metadata: Meta
@@ -54,7 +61,7 @@ export class AgentRemoval {
   /** Waits until no Pod with an agent is left; answers those that still are, as "namespace/name", when the time is up. */
   async finish(timeoutMs: number, onProgress: (text: string) => void): Promise<string[]> {
     const end = performance.now() + timeoutMs
-    for (let before = -1; ; ) {
+    for (let before = -1; ;) {
       const pods = (await this.#injectedPods()).filter(({ metadata }) => !metadata.deletionTimestamp)
       if (pods.length === 0 || performance.now() > end) return pods.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
       if (pods.length !== before) onProgress(`Waiting for ${pods.length} Pod${pods.length === 1 ? '' : 's'} with an agent to be replaced`)
@@ -96,7 +103,11 @@ export class AgentRemoval {
     })
   }
 
-  async #write(method: 'DELETE' | 'PATCH', path: string, { attempt, body }: { attempt: Parameters<typeof apiError>[2]; body: unknown }): Promise<void> {
+  async #write(
+    method: 'DELETE' | 'PATCH',
+    path: string,
+    { attempt, body }: { attempt: Parameters<typeof apiError>[2]; body: unknown },
+  ): Promise<void> {
     const contentType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
     await this.#api.write({ attempt, body, contentType, method, path }).catch((error: unknown) => {
       // Gone or replaced by another one, meanwhile.
@@ -108,7 +119,8 @@ export class AgentRemoval {
 /** The controllers above a Pod: its ReplicaSet and the Deployment of that, or its StatefulSet. */
 function ownersOf({ metadata }: { metadata: Meta }, workloads: Workload[]): Workload[] {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller)
-  const found = owner && workloads.find(({ ref }) => ref.kind === owner.kind && ref.name === owner.name && ref.namespace === metadata.namespace)
+  const found =
+    owner && workloads.find(({ ref }) => ref.kind === owner.kind && ref.name === owner.name && ref.namespace === metadata.namespace)
   return found ? [found, ...ownersOf(found, workloads)] : []
 }
 

@@ -25,7 +25,9 @@ export class ApiClient {
   constructor(kubeConfig: KubeConfig, signal?: AbortSignal) {
     this.kubeConfig = kubeConfig
     this.signal = signal
-    this.#agent = serverOf(kubeConfig).startsWith('http:') ? new http.Agent({ keepAlive: true }) : new https.Agent({ keepAlive: true, maxSockets: 8 })
+    this.#agent = serverOf(kubeConfig).startsWith('http:')
+      ? new http.Agent({ keepAlive: true })
+      : new https.Agent({ keepAlive: true, maxSockets: 8 })
   }
 
   /** Closes the connections that are kept; the client is of no use afterwards. */
@@ -71,7 +73,13 @@ export class ApiClient {
 
   /** Deletes under the precondition of nothing; false when it was not there. */
   async delete(path: string, attempt: ApiAttempt, options: { propagationPolicy: 'Background' | 'Foreground' }): Promise<boolean> {
-    const deleted = this.#send({ attempt, body: { ...options, apiVersion: 'v1', kind: 'DeleteOptions' }, contentType: 'application/json', method: 'DELETE', path })
+    const deleted = this.#send({
+      attempt,
+      body: { ...options, apiVersion: 'v1', kind: 'DeleteOptions' },
+      contentType: 'application/json',
+      method: 'DELETE',
+      path,
+    })
     return (await this.#unless404(deleted)) !== undefined
   }
 
@@ -98,7 +106,14 @@ export class ApiClient {
     }
   }
 
-  async #exchange({ accept = 'application/json', attempt, body, contentType, method, path }: Request): Promise<{ body: string; status: number }> {
+  async #exchange({
+    accept = 'application/json',
+    attempt,
+    body,
+    contentType,
+    method,
+    path,
+  }: Request): Promise<{ body: string; status: number }> {
     const timeout = AbortSignal.timeout(TIMEOUT_MS)
     const signal = this.signal ? AbortSignal.any([this.signal, timeout]) : timeout
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body))

@@ -3,7 +3,17 @@ import { TpxError } from '../base/error.ts'
 import { type ApiClient, interrupted } from './api-client.ts'
 import { apiError, httpStatusOf, readStatus } from './api-error.ts'
 import type { HttpStatusError } from './api-request.ts'
-import { attemptFor, describeRef, type KnownKind, listPath, objectPath, type ObjectRef, RESOURCES, sortForDelete, sortForInstall } from './object-path.ts'
+import {
+  attemptFor,
+  describeRef,
+  type KnownKind,
+  listPath,
+  objectPath,
+  type ObjectRef,
+  RESOURCES,
+  sortForDelete,
+  sortForInstall,
+} from './object-path.ts'
 
 /** Who owns the fields that tpx sets (server-side apply). What others set, such as the webhook's caBundle, is left alone. */
 const FIELD_MANAGER = 'tpx'

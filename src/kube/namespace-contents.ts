@@ -5,7 +5,8 @@ type Resource = { resource: string; responseKind?: { kind?: string }; scope: str
 type Discovery = { items: { metadata: { name?: string }; versions: { freshness?: string; resources?: Resource[]; version: string }[] }[] }
 type Partial = { items?: { metadata: { name: string; ownerReferences?: unknown[] } }[] }
 
-const DISCOVERY = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList'
+const DISCOVERY =
+  'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList'
 const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json'
 
 /** Resources that only mirror others, or that nobody keeps anything in. */

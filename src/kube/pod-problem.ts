@@ -10,7 +10,14 @@ const UNSCHEDULABLE_MS = 10_000
 const LOG_LINES = 5
 const MAX_LOG_TEXT = 400
 
-const IMAGE_REASONS = ['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull', 'InvalidImageName', 'ImageInspectError', 'RegistryUnavailable']
+const IMAGE_REASONS = [
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'ErrImageNeverPull',
+  'InvalidImageName',
+  'ImageInspectError',
+  'RegistryUnavailable',
+]
 const CONTAINER_REASONS = ['CreateContainerConfigError', 'CreateContainerError', 'RunContainerError']
 
 /** Why a Pod of the traffic-manager will not start, in the words of the kubelet, the scheduler or the container's own log. */

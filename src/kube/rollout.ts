@@ -11,7 +11,13 @@ type Template = { metadata?: { labels?: Record<string, string> }; spec: unknown 
 type Deployment = {
   metadata: ObjectMeta & { generation?: number; uid: string }
   spec: { replicas?: number; selector: { matchLabels?: Record<string, string> }; template: Template }
-  status?: { availableReplicas?: number; conditions?: Condition[]; observedGeneration?: number; replicas?: number; updatedReplicas?: number }
+  status?: {
+    availableReplicas?: number
+    conditions?: Condition[]
+    observedGeneration?: number
+    replicas?: number
+    updatedReplicas?: number
+  }
 }
 type ReplicaSet = { metadata: ObjectMeta; spec: { template: Template }; status?: { conditions?: Condition[] } }
 type PodEvent = { involvedObject?: { name?: string }; lastTimestamp?: string | null; message?: string; reason?: string }
@@ -133,7 +139,9 @@ class Watch {
 function isComplete({ metadata, spec, status = {} }: Deployment): boolean {
   const wanted = spec.replicas ?? 1
   const { availableReplicas = 0, observedGeneration = 0, replicas = 0, updatedReplicas = 0 } = status
-  return observedGeneration >= (metadata.generation ?? 0) && updatedReplicas === wanted && replicas === wanted && availableReplicas === wanted
+  return (
+    observedGeneration >= (metadata.generation ?? 0) && updatedReplicas === wanted && replicas === wanted && availableReplicas === wanted
+  )
 }
 
 function withoutHash(template: Template): Template {
@@ -144,4 +152,3 @@ function withoutHash(template: Template): Template {
 function failure({ hint, text }: Problem): TpxError {
   return new TpxError('MANAGER_IMAGE_FAILED', text, { hint })
 }
-

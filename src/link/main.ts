@@ -3,7 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { asTpxError } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
 import { readSettings } from './settings.ts'
-import { type Link, LinkBuilder } from './start-link.ts'
+import { Link } from './link.ts'
 
 /** The CLI reads one line; a descriptor left open would keep its pipe alive. */
 function tell(answer: object): void {
@@ -25,24 +25,23 @@ function fail(error: unknown): never {
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2))
   const logger = openLogger('link', settings.logLevel)
-  let link: Link | undefined
   const quit = (): void => {
-    link?.stop()
+    link.stop()
     logger.info('link ends')
     process.exit(0)
   }
+  const link = new Link(settings, logger, quit)
   process
     .on('SIGTERM', quit)
     .on('SIGINT', quit)
     .on('SIGHUP', () => {})
   process.on('uncaughtException', (error) => {
     logger.fatal({ error: error.stack }, 'bug')
-    link?.stop()
+    link.stop()
     process.exit(70)
   })
-  link = await new LinkBuilder(settings, logger, quit).start(quit)
   try {
-    const facts = await link.ready
+    const facts = await link.start()
     tell({ ready: true, ...facts, pid: process.pid })
     logger.info(facts, 'link is ready')
   } catch (error) {

@@ -6,7 +6,9 @@ import { MOUNT_ROLE, OWNER_LABEL, ROLE_LABEL } from './container-labels.ts'
 import type { TunnelControl } from './tunnel-control.ts'
 
 /** Each step has a limit of its own; together they stay below 5 s. */
-const STOP_SECONDS = 1
+const APP_SECONDS = 1
+/** A mount container unmounts on SIGTERM; killed, it would leave a dead mount behind. */
+const MOUNT_SECONDS = 2
 const LEAVE_LIMIT_MS = 1200
 
 /** What taking back works with. */
@@ -20,18 +22,18 @@ export async function takeBack({ attachments, owner }: Ownership, parts: TakeBac
   const { control, docker, logger } = parts
   const filters = { label: [`${OWNER_LABEL}=${owner}`] }
   const containers = (await attempt(logger, 'list containers', () => docker.listContainers({ all: true, filters }))) ?? []
-  const remove = (found: Docker.ContainerInfo[]): Promise<unknown> => Promise.all(found.map(({ Id }) => stopAndRemove(docker, Id, logger)))
   const isMount = ({ Labels }: Docker.ContainerInfo): boolean => Labels[ROLE_LABEL] === MOUNT_ROLE
-  await remove(containers.filter((container) => !isMount(container)))
+  const apps = containers.filter((container) => !isMount(container))
+  await Promise.all(apps.map(({ Id }) => stopAndRemove(docker, Id, APP_SECONDS, logger)))
   await Promise.all(attachments.map((name) => tellTunnel(control, 'leave', { name }, logger)))
-  await remove(containers.filter(isMount))
+  await Promise.all(containers.filter(isMount).map(({ Id }) => stopAndRemove(docker, Id, MOUNT_SECONDS, logger)))
   const volumes = (await attempt(logger, 'list volumes', () => docker.listVolumes({ filters: JSON.stringify(filters) })))?.Volumes ?? []
   await Promise.all(volumes.map(({ Name }) => attempt(logger, `volume ${Name}`, () => docker.getVolume(Name).remove({ force: true }))))
 }
 
-/** SIGTERM, SIGKILL a second later, then removed. What is not there is no failure. */
-async function stopAndRemove(docker: Docker, id: string, logger: Logger): Promise<void> {
-  await attempt(logger, `stop ${id}`, () => docker.getContainer(id).stop({ t: STOP_SECONDS }))
+/** SIGTERM, SIGKILL `seconds` later, then removed. What is not there is no failure. */
+async function stopAndRemove(docker: Docker, id: string, seconds: number, logger: Logger): Promise<void> {
+  await attempt(logger, `stop ${id}`, () => docker.getContainer(id).stop({ t: seconds }))
   await removeContainer(docker, id, logger)
 }
 

@@ -9,7 +9,7 @@ export type KubernetesObject = { metadata: { name: string; namespace?: string; r
 
 type List<T> = { items: T[]; metadata: { continue?: string; resourceVersion: string } }
 
-const BACKOFF = { firstMs: 500, mostMs: 30_000 }
+const BACKOFF = { firstMs: 500, mostMs: 10_000 }
 const PAGE = 500
 /** The server ends a watch after this long; a connection that died silently is noticed half a minute later. */
 const WATCH_SECONDS = 300

@@ -184,7 +184,8 @@ export class Rollout {
   async #look(workload: Workload): Promise<{ failure: PodFailure | undefined; isReady: boolean }> {
     const [pods, events] = await Promise.all([this.#pods(workload), this.#cluster.listWarnings(this.#ref.namespace)])
     const fresh = events.filter((event) => event.count > (this.#known.get(event.uid) ?? 0) && isAbout(this.#ref, event))
-    this.#lastWarning = fresh.at(-1)?.message ?? this.#lastWarning
+    // A probe that fails is what a Pod without app shows first, and says nothing about the agent.
+    this.#lastWarning = fresh.findLast(({ reason }) => reason !== 'Unhealthy')?.message ?? this.#lastWarning
     const serving = pods.filter((pod) => this.#serves(pod))
     const concerned = this.#marker === undefined ? serving : pods.filter((pod) => this.#isNew(pod))
     // An app that does not start is no obstacle once its agent is there.

@@ -94,17 +94,17 @@ for (const [title, { file, set = [], setString = [] }] of Object.entries(VALUE_S
 }
 
 test('userValues() and completeValues() make the same values as Helm', async () => {
-  const defaults = 'a: {b: 1, c: {d: x, e: y}}\nl: [1, 2, 3]\nn: 5\ns: text\n'
+  const defaults = 'a: {b: 1, c: {d: x, e: z}}\nl: [1, 2, 3]\nv: 5\ns: text\n'
   const folder = makeChart('values', 'text: {{ toJson .Values | quote }}', defaults)
   const sets = [
-    'a.b=2', 'a.c=null', 'a.c.d=null', 'l[1]=x', 'l={a,b}', 'l={}', 'm.n.o=p', 'm[0].x=1,m[1].x=2', 'n=007', 'n=0', 'n=-3', 'n=+3', 'n=1.5', 'n=true', 'n=',
-    String.raw`s=a\,b`, String.raw`x\.y=z`, 's=a=b', 's={1,true,x}', 'n=99999999999', 'a.f[0]=1,a.f[2]=3', String.raw`s=\{a\,b\}`, 's=a b', 'q.r="z"',
+    'a.b=2', 'a.c=null', 'a.c.d=null', 'l[1]=x', 'l={a,b}', 'm.n.o=p', 'm[0].x=1,m[1].x=2', 'v=007', 'v=0', 'v=-3', 'v=+3', 'v=1.5', 'v=true', 'v=',
+    String.raw`s=a\,b`, String.raw`x\.y=z`, 's=a=b', 's={1,true,x}', 'v=99999999999', 'a.f[0]=1,a.f[2]=3', String.raw`s=\{a\,b\}`, 's=a b', 'q.r="z"',
   ]
   for (const set of sets) {
     const theirs = valuesIn(helm('template', 'x', folder, '--set', set))
-    assert.deepEqual(completeValues(parse(defaults) as ChartMap, await userValues({ files: [], set: [set], setString: [] })), theirs, set)
+    assert.deepEqual(completeValues(parseValues(defaults, 'defaults'), await userValues({ files: [], set: [set], setString: [] })), theirs, set)
     const theirStrings = valuesIn(helm('template', 'x', folder, '--set-string', set))
-    const ours = completeValues(parse(defaults) as ChartMap, await userValues({ files: [], set: [], setString: [set] }))
+    const ours = completeValues(parseValues(defaults, 'defaults'), await userValues({ files: [], set: [], setString: [set] }))
     assert.deepEqual(ours, theirStrings, `--set-string ${set}`)
   }
 })

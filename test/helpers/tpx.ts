@@ -8,7 +8,7 @@ export type Ended = { json: unknown; status: number; stderr: string; stdout: str
 
 /** Runs the built CLI to its end; never rejects for an exit status. */
 export async function tpx(words: string[], options: { env?: Record<string, string>; timeoutMs?: number } = {}): Promise<Ended> {
-  const result = await execa(process.execPath, [`${root}bin/run.js`, ...words], {
+  const result = await execa(process.execPath, ['--', `${root}bin/run.js`, ...words], {
     env: options.env ?? {},
     reject: false,
     stdin: 'ignore',
@@ -37,7 +37,7 @@ export type Running = AsyncDisposable & { child: ChildProcess; ended: Promise<nu
 
 /** Starts the built CLI; it is ended with SIGTERM at the end of the scope, unless it has ended. */
 export function startTpx(words: string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [`${root}bin/run.js`, ...words], {
+  const child = spawn(process.execPath, ['--', `${root}bin/run.js`, ...words], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -62,7 +62,8 @@ export function renderChart(chart: Chart, values: ChartMap, release: Release): K
 function objectsOf(text: string, path: string): KubernetesObject[] {
   return documentsOf(text, path).map((value) => {
     if (!isObject(value)) throw new TpxError('CHART_INVALID', `${path}: a document has no apiVersion, kind or metadata.name`)
-    if (!isKnownKind(value)) throw new TpxError('CHART_INVALID', `${path}: objects of the kind ${value.apiVersion} ${value.kind} are not known`)
+    if (!isKnownKind(value))
+      throw new TpxError('CHART_INVALID', `${path}: objects of the kind ${value.apiVersion} ${value.kind} are not known`)
     return value
   })
 }

@@ -7,8 +7,20 @@ import { parse, parseAllDocuments, type ScalarTag, stringify, type Tags } from '
 const HELM_TAGS: ScalarTag[] = [
   { default: true, identify: () => false, resolve: () => true, tag: 'tag:yaml.org,2002:bool', test: /^(?:y|Y|yes|Yes|YES|on|On|ON)$/ },
   { default: true, identify: () => false, resolve: () => false, tag: 'tag:yaml.org,2002:bool', test: /^(?:n|N|no|No|NO|off|Off|OFF)$/ },
-  { default: true, identify: () => false, resolve: (text) => Number.parseInt(text.replaceAll('_', ''), 8), tag: 'tag:yaml.org,2002:int', test: /^[-+]?0[0-7_]+$/ },
-  { default: true, identify: () => false, resolve: (text) => Number(text.replaceAll('_', '')), tag: 'tag:yaml.org,2002:int', test: /^[-+]?[1-9][0-9]*_[0-9_]*$/ },
+  {
+    default: true,
+    identify: () => false,
+    resolve: (text) => Number.parseInt(text.replaceAll('_', ''), 8),
+    tag: 'tag:yaml.org,2002:int',
+    test: /^[-+]?0[0-7_]+$/,
+  },
+  {
+    default: true,
+    identify: () => false,
+    resolve: (text) => Number(text.replaceAll('_', '')),
+    tag: 'tag:yaml.org,2002:int',
+    test: /^[-+]?[1-9][0-9]*_[0-9_]*$/,
+  },
 ]
 const OPTIONS = { customTags: (tags: Tags): Tags => [...HELM_TAGS, ...tags] }
 

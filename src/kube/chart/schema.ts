@@ -15,7 +15,20 @@ export type Schema = {
   type?: string[] | string
 }
 
-const KNOWN = ['$ref', '$schema', 'additionalProperties', 'definitions', 'description', 'enum', 'items', 'minLength', 'properties', 'required', 'title', 'type']
+const KNOWN = [
+  '$ref',
+  '$schema',
+  'additionalProperties',
+  'definitions',
+  'description',
+  'enum',
+  'items',
+  'minLength',
+  'properties',
+  'required',
+  'title',
+  'type',
+]
 
 type Problem = { hint?: string; text: string }
 
@@ -27,7 +40,9 @@ export function checkValues(values: ChartValue, schema: Schema): void {
   const [first, ...more] = problems(values, schema, '', schema)
   if (!first) return
   const others = more.length ? ` (and ${more.length} more)` : ''
-  throw new TpxError('CHART_INVALID', `${first.text}${others}`, { hint: first.hint ?? 'The values are explained in charts/tpx/values.yaml' })
+  throw new TpxError('CHART_INVALID', `${first.text}${others}`, {
+    hint: first.hint ?? 'The values are explained in charts/tpx/values.yaml',
+  })
 }
 
 function problems(value: ChartValue, given: Schema, path: string, root: Schema): Problem[] {
@@ -45,7 +60,8 @@ function problems(value: ChartValue, given: Schema, path: string, root: Schema):
   }
 
   if (typeof value === 'string' && value.length < (schema.minLength ?? 0)) return [{ text: `${name} must not be empty` }]
-  if (Array.isArray(value)) return value.flatMap((item, index) => (schema.items ? problems(item, schema.items, `${path}[${index}]`, root) : []))
+  if (Array.isArray(value))
+    return value.flatMap((item, index) => (schema.items ? problems(item, schema.items, `${path}[${index}]`, root) : []))
   return isMap(value) ? problemsOfMap(value, schema, path, root) : []
 }
 

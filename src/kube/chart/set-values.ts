@@ -9,7 +9,7 @@ const MAX_INDEX = 1000
 /**
  * Puts what `--set` says into `values`, as Helm does: `a.b=c`, `a[0].b=x`, `a={x,y}`, several with commas, `\` before a
  * character that is meant as it is. true, false, null and whole numbers are no strings; with `asStrings` (`--set-string`)
- * everything but lists is one. null takes a default away.
+ * everything but lists is one. null takes a default away. One difference: `a={}` is the empty list, not a list of one empty text.
  * @throws TpxError CHART_INVALID
  */
 export function setValues(values: ChartMap, text: string, asStrings = false): void {
@@ -74,7 +74,8 @@ function put(values: ChartMap, steps: Step[], value: ChartValue, text: string): 
   let at: ChartMap | ChartValue[] = values
   for (const [index, step] of steps.entries()) {
     const next = steps[index + 1]
-    if (Array.isArray(at) !== (typeof step === 'number')) throw invalid(text, `"${steps.slice(0, index).join('.')}" is ${Array.isArray(at) ? 'a list' : 'no list'}`)
+    if (Array.isArray(at) !== (typeof step === 'number'))
+      throw invalid(text, `"${steps.slice(0, index).join('.')}" is ${Array.isArray(at) ? 'a list' : 'no list'}`)
     const container = at as Record<Step, ChartValue>
     if (Array.isArray(at)) while (at.length < Number(step)) at.push(null)
     if (next === undefined) {

@@ -16,7 +16,8 @@ export function templateError(file: string, line: number, text: string): TpxErro
   return new TpxError('CHART_INVALID', `${file}:${line}: ${text}`)
 }
 
-const ACTION = /\{\{(?<left>-(?=\s))?(?:\s*\/\*(?<comment>[\s\S]*?)\*\/\s*?|(?<body>(?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|(?!\}\}|["`]|\s-\}\})[\s\S])*))(?<right>\s-)?\}\}/y
+const ACTION =
+  /\{\{(?<left>-(?=\s))?(?:\s*\/\*(?<comment>[\s\S]*?)\*\/\s*?|(?<body>(?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|(?!\}\}|["`]|\s-\}\})[\s\S])*))(?<right>\s-)?\}\}/y
 
 const TOKEN = new RegExp(
   [
@@ -59,7 +60,7 @@ export function lex(source: string, file: string): Segment[] {
 function tokens(body: string, file: string, firstLine: number): Token[] {
   const found: Token[] = []
   let isGlued = false
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const space = /\s*/y
     space.lastIndex = at
     const skipped = space.exec(body)?.[0].length ?? 0

@@ -187,7 +187,8 @@ class Words {
     if (kind === 'string') return { kind: 'literal', line, value: stringOf({ text }) }
     if (kind === 'integer') return { kind: 'literal', line, value: Number(text) }
     if (kind === 'variable') return { kind: 'variable', line, name: text }
-    if (kind === 'field') return text === '.' ? { kind: 'dot', line } : { fields: [text.slice(1)], kind: 'path', line, of: { kind: 'dot', line } }
+    if (kind === 'field')
+      return text === '.' ? { kind: 'dot', line } : { fields: [text.slice(1)], kind: 'path', line, of: { kind: 'dot', line } }
     if (kind === 'word' && text in LITERALS) return { kind: 'literal', line, value: LITERALS[text] ?? null }
     // A function without arguments is no operand here: the chart needs none, and a misspelt value is found.
     if (text !== '(') throw this.#fail(`unexpected "${text}"`)

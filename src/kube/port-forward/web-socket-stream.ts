@@ -112,7 +112,9 @@ export async function openWebSocket(kubeConfig: KubeConfig, request: WebSocketRe
   signal.throwIfAborted()
   const url = serverOf(kubeConfig).replace(/^http/, 'ws') + request.path
   const limits = { followRedirects: false, maxPayload: 1 << 24, perMessageDeflate: false, skipUTF8Validation: true }
-  const webSocket = new WebSocket(url, { ...(options as object), ...limits })
+  // Masks protect proxies that read plain HTTP (RFC 6455 §10.3). Inside TLS nobody reads: a mask of zeros spares an upload half of its CPU.
+  const mask = url.startsWith('wss:') ? { generateMask: (key: Buffer) => void key.fill(0) } : {}
+  const webSocket = new WebSocket(url, { ...(options as object), ...limits, ...mask })
   webSocket.binaryType = 'nodebuffer'
   const stream = new WebSocketStream(webSocket, request.prefix, request.receive)
   return new Promise((resolve, reject) => {

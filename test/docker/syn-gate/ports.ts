@@ -21,6 +21,8 @@ export const PORT = {
   endless: 7008,
   /** Loses all data sessions. */
   loseSessions: 7009,
+  /** Reads to the end, then ends. */
+  sink: 7010,
   /** Nobody listens. */
   closed: 7999,
 } as const

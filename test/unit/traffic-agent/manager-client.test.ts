@@ -74,14 +74,11 @@ test('ManagerClient gives its verdict once on each intercept and puts the accept
   world.manager.add('alias:three', 'key-three', { agent: 'other' })
   await until(() => world.manager.reviews.length === 2)
   await new Promise((resolve) => setTimeout(resolve, 30))
-  assert.deepEqual(
-    world.manager.reviews.map(({ disposition, id }) => [id, disposition]),
-    [
-      ['alias:one', Disposition.ACTIVE],
-      ['alias:two', Disposition.AGENT_ERROR],
-    ],
-  )
-  assert.equal(world.manager.reviews[0]?.environment['GREETING'], 'hello')
+  assert.deepEqual(Object.fromEntries(world.manager.reviews.map(({ disposition, id }) => [id, disposition])), {
+    'alias:one': Disposition.ACTIVE,
+    'alias:two': Disposition.AGENT_ERROR,
+  })
+  assert.equal(world.manager.reviews.find(({ id }) => id === 'alias:one')?.environment['GREETING'], 'hello')
   assert.equal(world.table.find('key-one')?.targetPort, 9090)
   assert.equal(world.table.find('key-two'), undefined)
   assert.equal(world.table.find('key-three'), undefined)

@@ -4,7 +4,7 @@ import { TpxError } from '../../../../src/base/error.ts'
 import type { ChartMap } from '../../../../src/kube/chart/chart-value.ts'
 import { renderTemplates } from '../../../../src/kube/chart/template.ts'
 
-const VALUES: ChartMap = { list: ['a', 'b'], map: { y: 2, x: 'one' }, name: 'web', none: {}, on: true, zero: 0 }
+const VALUES: ChartMap = { list: ['a', 'b'], map: { z: 2, x: 'one' }, name: 'web', none: {}, on: true, zero: 0 }
 
 function render(source: string, helpers = ''): string {
   const files = [
@@ -32,7 +32,7 @@ test('renderTemplates() takes white space away next to "{{-" and "-}}", across l
 })
 
 test('renderTemplates() reads fields of the dot, of the root and of variables', () => {
-  assert.equal(render('{{ .Values.map.x }}{{ $.Values.map.y }}{{ $m := .Values.map }}{{ $m.x }}'), 'one2one')
+  assert.equal(render('{{ .Values.map.x }}{{ $.Values.map.z }}{{ $m := .Values.map }}{{ $m.x }}'), 'one2one')
   assert.equal(render('{{ (.Values.map).x }}'), 'one')
 })
 
@@ -46,7 +46,7 @@ test('renderTemplates() moves the dot in with and range, and leaves it in else',
   assert.equal(render('{{ with .Values.map }}{{ .x }}{{ end }}{{ with .Values.none }}{{ else }}{{ .Values.name }}{{ end }}'), 'oneweb')
   assert.equal(render('{{ range .Values.list }}<{{ . }}{{ $.Values.name }}>{{ end }}'), '<aweb><bweb>')
   assert.equal(render('{{ range $i, $v := .Values.list }}{{ $i }}{{ $v }}{{ end }}'), '0a1b')
-  assert.equal(render('{{ range $k, $v := .Values.map }}{{ $k }}{{ $v }}{{ end }}'), 'xoney2')
+  assert.equal(render('{{ range $k, $v := .Values.map }}{{ $k }}{{ $v }}{{ end }}'), 'xonez2')
   assert.equal(render('{{ range .Values.none }}{{ else }}empty{{ end }}'), 'empty')
 })
 
@@ -58,8 +58,8 @@ test('renderTemplates() keeps a variable that is set in a block and forgets one 
 test('renderTemplates() hands the value of a pipeline to the last place of the next function', () => {
   assert.equal(render('{{ .Values.nothing | default .Values.name | quote }}'), '"web"')
   assert.equal(render('{{ printf "%s-%d" .Values.name 3 }}'), 'web-3')
-  assert.equal(render('x:{{ toYaml .Values.map | nindent 2 }}'), 'x:\n  y: 2\n  x: one')
-  assert.equal(render('{{ toJson .Values.map }}'), '{"x":"one","y":2}')
+  assert.equal(render('x:{{ toYaml .Values.map | nindent 2 }}'), 'x:\n  z: 2\n  x: one')
+  assert.equal(render('{{ toJson .Values.map }}'), '{"x":"one","z":2}')
 })
 
 test('renderTemplates() includes definitions of other files with a dot of their own', () => {

@@ -1,5 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import type Docker from 'dockerode'
 import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
@@ -20,15 +22,16 @@ import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.
 /** A link without a holder and without anybody who talks to it ends after this time. */
 const ORPHAN_MS = 120_000
 
-/** A running link. `ready` settles when the preflight has. */
-export type Link = { ready: Promise<ClusterFacts>; stop(): void }
-
-/** Builds the link from its parts. */
-export class LinkBuilder {
+/** The link's parts, and what holds them together. */
+export class Link {
   readonly #control = new TunnelControl()
   readonly #end = new AbortController()
   readonly #guardian: Guardian
   readonly #logger: Logger
+  /** Streams that come before the preflight has ended wait for this. */
+  readonly #ready = Promise.withResolvers<ClusterAccess>()
+  readonly #quit: () => void
+  readonly #router: TargetRouter
   readonly #settings: LinkSettings
   #cluster: ClusterAccess | undefined
   #clients = 0
@@ -40,52 +43,57 @@ export class LinkBuilder {
   constructor(settings: LinkSettings, logger: Logger, quit: () => void) {
     this.#settings = settings
     this.#logger = logger
+    this.#quit = quit
     this.#guardian = new Guardian({
       ...settings,
       control: this.#control,
       docker: () => this.#openDocker(),
       logger,
       quit,
-      tunnelRuns: (docker) => void this.#chooseCarrier(docker),
+      tunnelRuns: (docker) => {
+        this.#chooseCarrier(docker).catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'exec carrier failed'))
+      },
     })
+    const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
+    const destinations = { cluster: this.#ready.promise, control: this.#control, dns: (stream: Duplex) => resolver.serve(stream) }
+    this.#router = new TargetRouter(destinations, logger, this.#end.signal)
   }
 
   /**
    * Binds the sockets, then asks the cluster: what comes early waits for the answer.
-   * @throws TpxError LINK_FAILED
+   * @throws TpxError LINK_FAILED, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND and what preflight() throws
    */
-  async start(quit: () => void): Promise<Link> {
-    const { runtimeDir } = this.#settings
+  async start(): Promise<ClusterFacts> {
+    const { carrier, namespace, runtimeDir } = this.#settings
     makeRuntimeDir(runtimeDir)
-    const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => {
-      this.#clients += 1
-      socket.once('close', () => (this.#clients -= 1))
-      serveCli(socket, {
-        control: this.#control,
-        guardian: this.#guardian,
-        logger: this.#logger,
-        quit,
-        status: () => this.#status(),
-        tunnelContainer: this.#settings.tunnelContainer,
-      })
-    })
+    const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
     this.#sockets.push(control)
-    const cluster = this.#connect(control)
-    cluster.catch(() => {})
-    const resolver = new HostResolver(this.#logger, process.env['TPX_HOST_NAMESERVERS'])
-    this.#router = new TargetRouter(
-      { cluster, control: this.#control, dns: (stream) => resolver.serve(stream) },
-      this.#logger,
-      this.#end.signal,
-    )
-    if (this.#settings.carrier !== 'exec')
-      this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router?.route(socket)))
-    const ready = cluster.then((access) => access.facts(this.#settings.namespace))
-    ready.then(() => this.#look(quit)).catch(() => {})
-    return { ready, stop: () => this.#stop() }
+    if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
+    const cluster = await this.#connect(control)
+    this.#ready.resolve(cluster)
+    this.#look()
+    return cluster.facts(namespace)
   }
 
-  #router: TargetRouter | undefined
+  /** Closes everything and removes the sockets. */
+  stop(): void {
+    this.#end.abort()
+    this.#control.close()
+    for (const socket of this.#sockets) socket.close()
+  }
+
+  #serve(socket: Socket): void {
+    this.#clients += 1
+    socket.once('close', () => (this.#clients -= 1))
+    serveCli(socket, {
+      control: this.#control,
+      guardian: this.#guardian,
+      logger: this.#logger,
+      quit: this.#quit,
+      status: () => this.#status(),
+      tunnelContainer: this.#settings.tunnelContainer,
+    })
+  }
 
   async #connect(control: BoundSocket): Promise<ClusterAccess> {
     const cluster = await ClusterAccess.load(this.#settings)
@@ -98,12 +106,11 @@ export class LinkBuilder {
   }
 
   /** What Docker is needed for begins only after the link is ready. */
-  #look(quit: () => void): void {
+  #look(): void {
     this.#guardian.watch(this.#end.signal).catch((error: unknown) => this.#logger.error({ reason: messageOf(error) }, 'guardian failed'))
-    const orphan = setInterval(() => {
-      if (!this.#guardian.holderSeen && !this.#clients) quit()
-    }, ORPHAN_MS)
-    orphan.unref()
+    setInterval(() => {
+      if (!this.#guardian.holderSeen && !this.#clients) this.#quit()
+    }, ORPHAN_MS).unref()
   }
 
   async #status(): Promise<LinkStatus> {
@@ -135,7 +142,7 @@ export class LinkBuilder {
       container,
       docker,
       logger: this.#logger,
-      route: (stream, taken) => this.#router!.route(stream, taken),
+      route: (stream, taken) => this.#router.route(stream, taken),
       signal: this.#end.signal,
     })
   }
@@ -144,12 +151,6 @@ export class LinkBuilder {
     // Lazily: dockerode costs 90 ms, and nothing before "ready" needs it.
     this.#docker ??= import('dockerode').then(({ default: Dockerode }) => new Dockerode())
     return this.#docker
-  }
-
-  #stop(): void {
-    this.#end.abort()
-    this.#control.close()
-    for (const socket of this.#sockets) socket.close()
   }
 }
 
