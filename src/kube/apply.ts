@@ -35,8 +35,10 @@ export async function applyObject(api: ApiClient, object: ObjectRef): Promise<bo
     return answer.status === 201
   } catch (error) {
     const status = httpStatusOf(error)
-    if (status !== 400 && status !== 422) throw apiError(error, api.kubeConfig, attempt)
-    const said = readStatus((error as HttpStatusError).body)?.message ?? `HTTP ${status}`
+    const said = readStatus((error as Partial<HttpStatusError>).body)?.message ?? `HTTP ${status}`
+    // A value that cannot be read at all, such as a quantity "much", makes the server answer 500.
+    const isInvalid = status === 400 || status === 422 || (status === 500 && /^failed to (convert|create) /.test(said))
+    if (!isInvalid) throw apiError(error, api.kubeConfig, attempt)
     throw new TpxError('CHART_INVALID', `The Kubernetes API does not accept ${describeRef(object)}: ${said}`, {
       cause: error,
       hint: 'Check the values that you gave with --set and -f',

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { TpxError } from '../base/error.ts'
+import { apiError, httpStatusOf } from '../kube/api-error.ts'
 import { apiGet } from '../kube/api-request.ts'
 import { contextNamespace, type KubeconfigOptions, loadKubeconfig, serverOf } from '../kube/kubeconfig.ts'
 import { openPortForward, portForwardTransport, type PortForwardTransport } from '../kube/port-forward/open-port-forward.ts'
@@ -50,29 +51,41 @@ export class ClusterAccess {
   }
 
   /**
-   * Opens a byte stream to a Pod, or to a ready Pod of a Service. A Pod that went away is looked up anew, once; so are
-   * credentials that are no longer accepted (the user may have signed in again).
+   * Opens a byte stream to a Pod, or to a ready Pod of a Service; a Pod that went away is looked up anew, once.
    * @throws TpxError
    */
-  async open(target: Target, signal: AbortSignal): Promise<Duplex> {
-    try {
-      return await this.#openOnce(target, signal)
-    } catch (error) {
-      const isStale = error instanceof TpxError && error.code === 'KUBERNETES_UNAUTHORIZED'
-      const isGone = target.kind === 'svc' && this.#services.delete(keyOf(target))
-      if (signal.aborted || (!isStale && !isGone)) throw error
-      if (isStale) this.#kubeConfig = await loadKubeconfig(this.#options)
-      return this.#openOnce(target, signal)
-    }
+  open(target: Target, signal: AbortSignal): Promise<Duplex> {
+    return this.#withCredentials(signal, async () => {
+      try {
+        return await this.#openOnce(target, signal)
+      } catch (error) {
+        const wasKnown = target.kind === 'svc' && this.#services.delete(keyOf(target))
+        if (signal.aborted || !wasKnown || isUnauthorized(error)) throw error
+        return this.#openOnce(target, signal)
+      }
+    })
   }
 
   /** Asks the API server for its version: is it there, and does it take our credentials. */
   async check(): Promise<Leg> {
+    const signal = AbortSignal.timeout(3000)
+    const options = { attempt: { resource: '/version', verb: 'get' }, signal, timeoutMs: 3000 }
     try {
-      await apiGet(this.#kubeConfig, '/version', { attempt: { resource: '/version', verb: 'get' }, timeoutMs: 3000 })
+      await this.#withCredentials(signal, () => apiGet(this.#kubeConfig, '/version', options))
       return { state: 'up' }
     } catch (error) {
-      return { state: 'down', detail: error instanceof Error ? error.message : String(error) }
+      return { state: 'down', detail: apiError(error, this.#kubeConfig, options.attempt).message }
+    }
+  }
+
+  /** Reads the kubeconfig anew when its credentials are no longer accepted: the user may have signed in again since. */
+  async #withCredentials<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (signal.aborted || !isUnauthorized(error)) throw error
+      this.#kubeConfig = await loadKubeconfig(this.#options)
+      return work()
     }
   }
 
@@ -96,4 +109,8 @@ export class ClusterAccess {
 
 function keyOf({ name, namespace, port }: Target): string {
   return `${name}.${namespace}:${port}`
+}
+
+function isUnauthorized(error: unknown): boolean {
+  return httpStatusOf(error) === 401 || (error instanceof TpxError && error.code === 'KUBERNETES_UNAUTHORIZED')
 }

@@ -1,9 +1,8 @@
-import { chmodSync, mkdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type Docker from 'dockerode'
-import { messageOf, TpxError } from '../base/error.ts'
+import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import type { LinkStatus } from '../wire/control.ts'
@@ -13,6 +12,7 @@ import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
 import { serveCli } from './control-server.ts'
 import { Guardian } from './guardian.ts'
 import { HostResolver } from './host-resolver.ts'
+import { makePrivateDir } from './private-dir.ts'
 import { preflight } from './preflight.ts'
 import type { LinkSettings } from './settings.ts'
 import { TargetRouter } from './target-router.ts'
@@ -65,7 +65,7 @@ export class Link {
    */
   async start(): Promise<ClusterFacts> {
     const { carrier, namespace, runtimeDir } = this.#settings
-    makeRuntimeDir(runtimeDir)
+    makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
     this.#sockets.push(control)
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
@@ -151,14 +151,5 @@ export class Link {
     // Lazily: dockerode costs 90 ms, and nothing before "ready" needs it.
     this.#docker ??= import('dockerode').then(({ default: Dockerode }) => new Dockerode())
     return this.#docker
-  }
-}
-
-function makeRuntimeDir(dir: string): void {
-  try {
-    mkdirSync(dir, { mode: 0o700, recursive: true })
-    chmodSync(dir, 0o700)
-  } catch (cause) {
-    throw new TpxError('LINK_FAILED', `Cannot make the directory "${dir}": ${messageOf(cause)}`, { cause })
   }
 }

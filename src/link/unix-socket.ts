@@ -33,12 +33,11 @@ export async function bindUnixSocket(path: string, mode: number, onConnection: (
   chmodSync(path, mode)
   const { ino } = statSync(path)
   const isOurs = (): boolean => statSync(path, { throwIfNoEntry: false })?.ino === ino
-  return {
-    // Node removes the file when it closes, also one that another process has put in its place since.
-    close: () => void server.close(),
-    isOurs,
-    server,
+  // Closing removes the file, so not when another process has put its own in the place.
+  const close = (): void => {
+    if (isOurs()) server.close()
   }
+  return { close, isOurs, server }
 }
 
 /** The error of a second link for the same connection. */

@@ -56,12 +56,17 @@ async function checkExisting(engine: ContainerEngine, { network, settings }: Con
 
 function tunnelStartError(error: unknown): TpxError {
   const text = messageOf(error)
-  if (/\/dev\/net\/tun/.test(text))
+  if (/\/dev\/net\//.test(text))
     return new TpxError('TUN_UNAVAILABLE', 'The Docker Engine has no TUN device to give to a container', {
       cause: error,
       hint: 'Load it where the engine runs: "modprobe tun"; /dev/net/tun must exist there',
     })
-  return error instanceof TpxError ? error : new TpxError('TUNNEL_FAILED', `The tunnel container cannot start: ${text}`, { cause: error })
+  return error instanceof TpxError
+    ? error
+    : new TpxError('TUNNEL_FAILED', `The tunnel container cannot start: ${text.trim()}`, {
+        cause: error,
+        hint: 'See what "docker info" says of the engine',
+      })
 }
 
 /** Rejects when the tunnel container ends, so that a crash is not waited out. */
@@ -159,16 +164,15 @@ async function undo(options: ConnectOptions, existing: Connection | undefined, c
  */
 export async function connect(options: ConnectOptions): Promise<Connected> {
   const { engine, onProgress } = options
-  const linkStarted = ensureLink(options, options.carrier)
-  linkStarted.catch(() => {})
-  let existing: Connection | undefined
+  // First of all: what is there must neither be changed nor taken back.
+  const existing = await checkExisting(engine, options)
+  const info = engine.info()
+  info.catch(() => {})
   let control: ControlClient | undefined
   const stop = new AbortController()
   try {
-    const [info, found] = await Promise.all([engine.info(), checkExisting(engine, options)])
-    existing = found
-    control = await linkStarted
-    const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(options.carrier, info) }
+    control = await ensureLink(options, existing?.settings.carrier ?? options.carrier)
+    const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(options.carrier, await info) }
     onProgress(existing ? `Using connection "${settings.name}"` : `Starting connection "${settings.name}"`)
     const { holderId, tunnelId } = await ensureContainers(options, settings, existing)
     const session = await Promise.race([
@@ -177,7 +181,6 @@ export async function connect(options: ConnectOptions): Promise<Connected> {
     ])
     return { control, holderId, isNew: !existing, session, settings }
   } catch (error) {
-    control ??= await linkStarted.catch(() => undefined)
     await undo(options, existing, control).catch(() => {})
     throw asTpxError(error)
   } finally {

@@ -1,11 +1,30 @@
 import { messageOf, TpxError } from '../base/error.ts'
 import { ApiClient } from '../kube/api-client.ts'
-import { applyObject, applyObjects, deleteObject, deleteObjects, listLabelled, type OwnedObject, readObject, waitUntilGone } from '../kube/apply.ts'
+import {
+  applyObject,
+  applyObjects,
+  deleteObject,
+  deleteObjects,
+  listLabelled,
+  type OwnedObject,
+  readObject,
+  waitUntilGone,
+} from '../kube/apply.ts'
 import type { KubernetesObject } from '../kube/chart/chart.ts'
 import { userValues, type ValueFlags } from '../kube/chart/values.ts'
 import { describeRef, objectPath, type ObjectRef } from '../kube/object-path.ts'
 import { waitForRollout } from '../kube/rollout.ts'
-import { checkVersion, findManager, type HelmTarget, isOwn, ownLabels, refuseForeign, rememberedValues, renderRelease, withCluster } from './helm-release.ts'
+import {
+  checkVersion,
+  findManager,
+  type HelmTarget,
+  isOwn,
+  ownLabels,
+  refuseForeign,
+  rememberedValues,
+  renderRelease,
+  withCluster,
+} from './helm-release.ts'
 
 /** What `tpx helm install` does. */
 export type InstallOptions = HelmTarget & { createNamespace: boolean; keepFailed: boolean; values: ValueFlags; wait: boolean }
@@ -107,7 +126,9 @@ async function ensureNamespace(api: ApiClient, options: InstallOptions, onCreate
   }
 
   if (!options.createNamespace)
-    throw new TpxError('NAMESPACE_NOT_FOUND', `The cluster has no namespace "${namespace}"`, { hint: 'Leave --no-create-namespace out to have it made' })
+    throw new TpxError('NAMESPACE_NOT_FOUND', `The cluster has no namespace "${namespace}"`, {
+      hint: 'Leave --no-create-namespace out to have it made',
+    })
   if (await applyObject(api, object)) onCreated(object)
 }
 

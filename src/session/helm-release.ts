@@ -36,7 +36,10 @@ export function isOwn({ metadata }: OwnedObject, namespace: string): boolean {
 }
 
 /** The objects of an installation with the user's values; among them the ConfigMap that remembers these. */
-export async function renderRelease(target: HelmTarget, values: ChartMap): Promise<{ chart: Chart; objects: KubernetesObject[]; remembered: KubernetesObject }> {
+export async function renderRelease(
+  target: HelmTarget,
+  values: ChartMap,
+): Promise<{ chart: Chart; objects: KubernetesObject[]; remembered: KubernetesObject }> {
   const { namespace } = target
   const chart = await loadChart(join(target.root, 'charts', 'tpx'))
   const objects = renderChart(chart, values, { name: RELEASE, namespace, service: 'tpx' })
@@ -45,7 +48,10 @@ export async function renderRelease(target: HelmTarget, values: ChartMap): Promi
     apiVersion: 'v1',
     data: { 'values.yaml': formatYaml(values) },
     kind: 'ConfigMap',
-    metadata: { ...valuesRef(namespace).metadata, labels: { ...(isMap(labels ?? null) ? (labels as ChartMap) : {}), 'app.kubernetes.io/component': 'values' } },
+    metadata: {
+      ...valuesRef(namespace).metadata,
+      labels: { ...(isMap(labels ?? null) ? (labels as ChartMap) : {}), 'app.kubernetes.io/component': 'values' },
+    },
   }
   return { chart, objects, remembered }
 }

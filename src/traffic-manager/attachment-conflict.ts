@@ -1,4 +1,5 @@
 import { TpxError } from '../base/error.ts'
+import { CLIENT_PRODUCT } from '../wire/versions.ts'
 import type { InterceptSpec } from '../wire/generated/manager_pb.ts'
 import type { Attachment } from './attachment.ts'
 import type { ClientSession } from './sessions.ts'
@@ -8,7 +9,22 @@ function protocolOf(spec: InterceptSpec): string {
   return spec.protocol.toUpperCase() || 'TCP'
 }
 
-function samePort(a: InterceptSpec, b: InterceptSpec): boolean {
+/** tpx's clients call Remain every 5 s: one that missed two is gone for its own developer, one that missed six for everybody. */
+const GONE_FOR_OWNER_MS = 11_000
+const GONE_FOR_ALL_MS = 31_000
+
+/**
+ * Tells whether the holder of a port is so silent that `client` may have the port: a developer whose laptop or tunnel
+ * crashed need not wait until the old session expires. Telepresence's clients are silent for a minute at a time.
+ */
+export function isAbandoned(holder: ClientSession, client: ClientSession, nowMs: number): boolean {
+  if (holder === client || holder.info.product !== CLIENT_PRODUCT) return false
+  const isOwn = holder.info.installId === client.info.installId
+  return nowMs - holder.lastSeenMs > (isOwn ? GONE_FOR_OWNER_MS : GONE_FOR_ALL_MS)
+}
+
+/** Tells whether two attachments want the same port of the same workload. */
+export function samePort(a: InterceptSpec, b: InterceptSpec): boolean {
   return (
     a.namespace === b.namespace &&
     a.agent === b.agent &&

@@ -11,7 +11,6 @@ import {
 } from '../wire/generated/manager_pb.ts'
 import { toStatus } from '../wire/grpc.ts'
 import { type Attachment, infoForClient, workloadOf } from './attachment.ts'
-import { checkConflict } from './attachment-conflict.ts'
 import type { CallContext, HandlerFactory, Handlers } from './grpc-handlers.ts'
 import type { ManagerPorts } from './manager-ports.ts'
 import { requireClient } from './require-session.ts'
@@ -66,7 +65,7 @@ async function prepare(ports: ManagerPorts, client: ClientSession, spec: Interce
   checkFeatures(spec)
   const target = await resolve(ports, spec)
   const { containerName, containerPort, protocol, serviceName, servicePort, servicePortName, serviceUid, workloadKind } = target
-  checkConflict(ports.state.attachments(), client, { ...spec, containerPort, protocol, workloadKind })
+  ports.state.checkConflict(client, { ...spec, containerPort, protocol, workloadKind })
   return create(PreparedInterceptSchema, {
     agentImage: ports.agentImage,
     containerName,

@@ -24,7 +24,7 @@ export function inClusterConfig(env: NodeJS.ProcessEnv, directory: string = SERV
   const config: RequestConfig = {
     applyToHTTPSOptions: async (options) => {
       if (performance.now() - credentials.readMs > REREAD_MS) credentials = { ...read(directory), readMs: performance.now() }
-      const headers = { ...options.headers, Authorization: `Bearer ${credentials.token}` }
+      const headers = Object.assign(options.headers ?? {}, { Authorization: `Bearer ${credentials.token}` })
       Object.assign(options as https.RequestOptions, { ca: credentials.ca, headers })
     },
     getCurrentCluster: () => ({ name: 'in-cluster', server, skipTLSVerify: false }),

@@ -8,7 +8,7 @@ import {
   type ReviewInterceptRequest,
 } from '../wire/generated/manager_pb.ts'
 import { type Attachment, servingReview, workloadOf } from './attachment.ts'
-import { checkConflict } from './attachment-conflict.ts'
+import { checkConflict, isAbandoned, samePort } from './attachment-conflict.ts'
 import { Changes } from './changes.ts'
 import { type Clock, SessionRegistry } from './session-registry.ts'
 import { type AgentSession, type ClientSession, type PodIdentity, servesWorkload, type WorkloadName } from './sessions.ts'
@@ -83,12 +83,13 @@ export class State {
   }
 
   /**
-   * Takes a port for a client.
+   * Takes a port for a client; also from one who seems to be gone.
    * @throws TpxError ATTACHMENT_EXISTS, PORT_CONFLICT
    */
   attach(client: ClientSession, spec: InterceptSpec): Attachment {
-    checkConflict(this.attachments(), client, spec)
+    this.checkConflict(client, spec)
     const now = this.#clock()
+    for (const other of this.attachments()) if (samePort(other.spec, spec)) this.detach(other)
     const attachment: Attachment = {
       client,
       createdMs: now,
@@ -106,6 +107,12 @@ export class State {
     }
     this.changes.emit()
     return attachment
+  }
+
+  /** @throws TpxError ATTACHMENT_EXISTS, PORT_CONFLICT unless the holder of the port seems to be gone */
+  checkConflict(client: ClientSession, spec: InterceptSpec): void {
+    const present = this.attachments().filter((other) => !isAbandoned(other.client, client, this.#clock()))
+    checkConflict(present, client, spec)
   }
 
   /** Gives a port back; false when it was given back already. */

@@ -14,9 +14,9 @@ export interface UdpFlow {
 /** What a flow tells its owner. */
 export type UdpHandlers = {
   /** One datagram's payload from the far side. */
-  onDatagram(data: Uint8Array): void
+  onDatagram: (data: Uint8Array) => void
   /** The far side ended the flow. `errorCode` is a system error code; ECONNREFUSED means that nobody listens on the port. */
-  onClose(errorCode?: string): void
+  onClose: (errorCode?: string) => void
 }
 
 /** Opens connections from within the cluster. */

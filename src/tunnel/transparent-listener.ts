@@ -8,8 +8,6 @@ import { fileDescriptor, setCloseIsReset, setReuseAddress, setTransparent } from
 
 /** Accepted sockets that wait for their turn; the kernel caps it at net.core.somaxconn, 4096 by default. */
 const BACKLOG = 4096
-/** Bytes per read and the most that waits in Node's memory for one direction of a connection. */
-const BUFFER_BYTES = 256 * 1024
 
 const AF_INET = 2
 const AF_INET6 = 10
@@ -46,7 +44,7 @@ export async function listenAtDestination(destination: Destination, onAccepted: 
 }
 
 function createServer(onAccepted: OnAccepted): net.Server {
-  return net.createServer({ allowHalfOpen: true, highWaterMark: BUFFER_BYTES, noDelay: true }, onAccepted)
+  return net.createServer({ allowHalfOpen: true, noDelay: true }, onAccepted)
 }
 
 function started(server: net.Server, port: number): TransparentListener {

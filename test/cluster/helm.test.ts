@@ -13,13 +13,18 @@ import { uninstallManager, type Uninstalled } from '../../src/session/helm-unins
 const NAMESPACE = 'a-helm-test'
 const APPS = 'a-helm-test-apps'
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+const CRASH_IMAGE = 'tpx-test/helm-crash:v1'
+const isExternal = process.env['TPX_TEST_CLUSTER'] === 'external'
 const NO_VALUES = { files: [], set: [], setString: [] }
 
 const run = promisify(execFile)
 const kubeconfig = process.env['KUBECONFIG'] ?? (await run('test/cluster/cluster', ['kubeconfig'])).stdout.trim()
 
 async function kubectl(...args: string[]): Promise<string> {
-  const { stdout } = await run('test/cluster/cluster', ['kubectl', ...args], { env: { ...process.env, KUBECONFIG: kubeconfig }, maxBuffer: 1 << 26 })
+  const { stdout } = await run('test/cluster/cluster', ['kubectl', ...args], {
+    env: { ...process.env, KUBECONFIG: kubeconfig },
+    maxBuffer: 1 << 26,
+  })
   return stdout
 }
 
@@ -44,7 +49,13 @@ function target(options: { namespace?: string; progress?: string[]; signal?: Abo
 }
 
 const install = (set: string[] = [], options: Parameters<typeof target>[0] & { keepFailed?: boolean } = {}): Promise<Installed> =>
-  installManager({ ...target(options), createNamespace: true, keepFailed: options.keepFailed ?? false, values: { ...NO_VALUES, set }, wait: true })
+  installManager({
+    ...target(options),
+    createNamespace: true,
+    keepFailed: options.keepFailed ?? false,
+    values: { ...NO_VALUES, set },
+    wait: true,
+  })
 const upgrade = (set: string[] = [], resetValues = false): Promise<Installed> =>
   upgradeManager({ ...target(), resetValues, values: { ...NO_VALUES, set }, wait: true })
 const uninstall = (options: Parameters<typeof target>[0] = {}): Promise<Uninstalled> => uninstallManager(target(options))
@@ -98,7 +109,7 @@ const managerEnv = async (): Promise<Record<string, string>> => {
 }
 
 before(async () => {
-  if (process.env['TPX_TEST_CLUSTER'] !== 'external') await run('test/cluster/cluster', ['load-image', `tpx/traffic:${version}`])
+  if (!isExternal) await run('test/cluster/cluster', ['load-image', `tpx/traffic:${version}`])
   await uninstall()
   await kubectl('delete', 'namespace', APPS, NAMESPACE, '--ignore-not-found')
 })
@@ -112,7 +123,10 @@ describe('tpx helm install, upgrade, uninstall', () => {
     const progress: string[] = []
     const installed = await install([], { progress })
     assert.equal(installed.image, `tpx/traffic:${version}`)
-    assert.ok(progress.some((text) => text.startsWith('Waiting for Deployment "traffic-manager"')), progress.join('\n'))
+    assert.ok(
+      progress.some((text) => text.startsWith('Waiting for Deployment "traffic-manager"')),
+      progress.join('\n'),
+    )
     const { metadata } = await kubectlJson<{ metadata: { labels: Record<string, string> } }>('get', 'namespace', NAMESPACE)
     assert.equal(metadata.labels['pod-security.kubernetes.io/enforce'], 'restricted')
     const { bundle } = (await runtimeState()) as { bundle?: string }
@@ -127,7 +141,12 @@ describe('tpx helm install, upgrade, uninstall', () => {
 
   test('upgrades with new values, remembers them, and leaves alone what the manager filled', async () => {
     const state = await runtimeState()
-    await upgrade(['logLevel=debug', 'clientRbac.create=true', 'clientRbac.subjects[0].kind=Group', 'clientRbac.subjects[0].name=a-helm-devs'])
+    await upgrade([
+      'logLevel=debug',
+      'clientRbac.create=true',
+      'clientRbac.subjects[0].kind=Group',
+      'clientRbac.subjects[0].name=a-helm-devs',
+    ])
     assert.equal((await managerEnv())['LOG_LEVEL'], 'debug')
     assert.deepEqual(await runtimeState(), state)
     const again = await upgrade(['clusterDomain=cluster.local'])
@@ -139,18 +158,36 @@ describe('tpx helm install, upgrade, uninstall', () => {
   test('gives developers what they need and no more', async () => {
     const may = async (verb: string, resource: string, namespace: string): Promise<boolean> => {
       const [name = '', subresource] = resource.split('/')
-      const args = ['auth', 'can-i', verb, name, '-n', namespace, '--as=dev', '--as-group=a-helm-devs', ...(subresource ? [`--subresource=${subresource}`] : [])]
+      const args = [
+        'auth',
+        'can-i',
+        verb,
+        name,
+        '-n',
+        namespace,
+        '--as=dev',
+        '--as-group=a-helm-devs',
+        ...(subresource ? [`--subresource=${subresource}`] : []),
+      ]
       return kubectl(...args).then(
         (text) => text.trim() === 'yes',
         () => false,
       )
     }
     const allowed: [string, string, string][] = [
-      ['create', 'pods/portforward', NAMESPACE], ['get', 'services', NAMESPACE], ['list', 'pods', NAMESPACE],
-      ['create', 'pods/portforward', 'default'], ['get', 'pods', 'default'], ['get', 'namespaces', 'default'],
+      ['create', 'pods/portforward', NAMESPACE],
+      ['get', 'services', NAMESPACE],
+      ['list', 'pods', NAMESPACE],
+      ['create', 'pods/portforward', 'default'],
+      ['get', 'pods', 'default'],
+      ['get', 'namespaces', 'default'],
     ]
     const denied: [string, string, string][] = [
-      ['get', 'secrets', NAMESPACE], ['list', 'secrets', 'default'], ['create', 'pods/exec', 'default'], ['delete', 'pods', 'default'], ['patch', 'deployments', 'default'],
+      ['get', 'secrets', NAMESPACE],
+      ['list', 'secrets', 'default'],
+      ['create', 'pods/exec', 'default'],
+      ['delete', 'pods', 'default'],
+      ['patch', 'deployments', 'default'],
     ]
     for (const one of allowed) assert.equal(await may(...one), true, one.join(' '))
     for (const one of denied) assert.equal(await may(...one), false, one.join(' '))
@@ -181,11 +218,23 @@ describe('tpx helm install, upgrade, uninstall', () => {
     const log = await kubectl('-n', NAMESPACE, 'logs', 'deployment/traffic-manager')
     assert.doesNotMatch(log, /forbidden|refuses to/i)
     const { namespaceKept, workloads } = await uninstall()
-    assert.deepEqual(workloads.map(({ kind, name }) => `${kind} ${name}`).toSorted(), ['Deployment opted', 'Deployment web', 'ReplicaSet bare', 'StatefulSet lazy'])
+    assert.deepEqual(workloads.map(({ kind, name }) => `${kind} ${name}`).toSorted(), [
+      'Deployment opted',
+      'Deployment web',
+      'ReplicaSet bare',
+      'StatefulSet lazy',
+    ])
     assert.equal(namespaceKept, undefined)
     assert.deepEqual(await leftovers(), [])
     assert.equal(await agentCount(), 0)
-    const templates = await kubectl('-n', APPS, 'get', 'deployments,statefulsets', '-o', 'jsonpath={.items[*].spec.template.metadata.annotations}')
+    const templates = await kubectl(
+      '-n',
+      APPS,
+      'get',
+      'deployments,statefulsets',
+      '-o',
+      'jsonpath={.items[*].spec.template.metadata.annotations}',
+    )
     assert.doesNotMatch(templates, /tpx\.dev/)
   })
 
@@ -208,10 +257,16 @@ describe('tpx helm install that fails', () => {
     await assertNothingLeft()
   })
 
-  test('reports a container that ends, with the end of its log', async () => {
-    const error = await failureOf(install(['logLevel=info', 'image.name=tpx-test/sample', 'image.tag=1', 'image.pullPolicy=Never']))
+  test('reports a container that ends, with the end of its log', { skip: isExternal }, async () => {
+    const dockerfile = `FROM tpx/traffic:${version}\nENTRYPOINT ["node", "-e", "console.error('no good today'); process.exit(3)"]\n`
+    const build = run('docker', ['build', '--quiet', '--tag', CRASH_IMAGE, '-'], { env: { ...process.env, DOCKER_BUILDKIT: '0' } })
+    build.child.stdin?.end(dockerfile)
+    await build
+    await run('test/cluster/cluster', ['load-image', CRASH_IMAGE])
+    const error = await failureOf(install(['image.name=tpx-test/helm-crash', 'image.tag=v1', 'image.pullPolicy=Never']))
+    await run('docker', ['rmi', CRASH_IMAGE])
     assert.equal(error.code, 'MANAGER_IMAGE_FAILED')
-    assert.match(error.message, /^The traffic-manager ended with status \d+.*: ./)
+    assert.equal(error.message, 'The traffic-manager ended with status 3 (Error): no good today')
     assert.ok(error.ms < 10_000, `${error.ms} ms`)
     await assertNothingLeft()
   })
@@ -302,9 +357,20 @@ describe('the chart in the hands of the real Helm', () => {
 async function makeWorkloads(): Promise<void> {
   const workload = (kind: string, name: string, annotations: Record<string, string>, spec: object = {}): object => {
     const labels = { app: name }
-    const container = { args: ['web'], image: 'tpx-test/sample:1', imagePullPolicy: 'Never', name: 'web', ports: [{ containerPort: 8080, name: 'http' }] }
+    const container = {
+      args: ['web'],
+      image: 'tpx-test/sample:1',
+      imagePullPolicy: 'Never',
+      name: 'web',
+      ports: [{ containerPort: 8080, name: 'http' }],
+    }
     const template = { metadata: { annotations, labels }, spec: { containers: [container], terminationGracePeriodSeconds: 1 } }
-    return { apiVersion: 'apps/v1', kind, metadata: { name, namespace: APPS }, spec: { ...spec, replicas: 1, selector: { matchLabels: labels }, template } }
+    return {
+      apiVersion: 'apps/v1',
+      kind,
+      metadata: { name, namespace: APPS },
+      spec: { ...spec, replicas: 1, selector: { matchLabels: labels }, template },
+    }
   }
   const service = (name: string): object => ({
     apiVersion: 'v1',
@@ -323,10 +389,16 @@ async function makeWorkloads(): Promise<void> {
   )
 }
 
+/** Pods with an agent of this suite's manager: others may be in the same cluster. */
 async function agentCount(): Promise<number> {
-  type Pods = { items: { metadata: { annotations?: Record<string, string>; deletionTimestamp?: string } }[] }
+  type Pods = {
+    items: { metadata: { annotations?: Record<string, string>; deletionTimestamp?: string }; spec: { initContainers?: object[] } }[]
+  }
   const { items } = await kubectlJson<Pods>('-n', APPS, 'get', 'pods')
-  return items.filter(({ metadata }) => !metadata.deletionTimestamp && metadata.annotations?.['tpx.dev/injected']).length
+  const isOurs = (containers?: object[]): boolean => JSON.stringify(containers ?? []).includes(`traffic-manager.${NAMESPACE}.svc`)
+  return items.filter(
+    ({ metadata, spec }) => !metadata.deletionTimestamp && metadata.annotations?.['tpx.dev/injected'] && isOurs(spec.initContainers),
+  ).length
 }
 
 async function waitForAgents(count: number): Promise<void> {

@@ -58,13 +58,23 @@ const DEVELOPERS = '{kind: Group, name: developers}, {kind: ServiceAccount, name
 const VALUE_SETS: Record<string, { file?: string; set?: string[]; setString?: string[] }> = {
   'no values': {},
   'an image of a private registry': {
-    set: ['image.registry=registry.example.com:5000/mirror', 'image.tag=1.2.3', 'image.imagePullSecrets[0].name=one,image.imagePullSecrets[1].name=two'],
+    set: [
+      'image.registry=registry.example.com:5000/mirror',
+      'image.tag=1.2.3',
+      'image.imagePullSecrets[0].name=one,image.imagePullSecrets[1].name=two',
+    ],
   },
   'an agent image of its own': {
-    set: ['agent.image.registry=other', 'agent.image.name=agent', 'agent.image.pullPolicy=Always', 'agent.logLevel=debug', 'agent.resources.limits.memory=1Gi'],
+    set: [
+      'agent.image.registry=other',
+      'agent.image.name=agent',
+      'agent.image.pullPolicy=Always',
+      'agent.logLevel=debug',
+      'agent.resources.limits.memory=1Gi',
+    ],
     setString: ['agent.image.tag=7'],
   },
-  'placement': {
+  placement: {
     file: `
       nodeSelector: {kubernetes.io/os: linux}
       tolerations: [{key: dedicated, operator: Equal, value: "yes", effect: NoSchedule}, {operator: Exists}]
@@ -84,7 +94,11 @@ for (const [title, { file, set = [], setString = [] }] of Object.entries(VALUE_S
   test(`renderChart() makes the same objects as helm template: ${title}`, async () => {
     const files = file ? [join(scratch, 'values.yaml')] : []
     if (file) writeFileSync(files[0]!, file)
-    const flags = [...files.flatMap((path) => ['-f', path]), ...set.flatMap((text) => ['--set', text]), ...setString.flatMap((text) => ['--set-string', text])]
+    const flags = [
+      ...files.flatMap((path) => ['-f', path]),
+      ...set.flatMap((text) => ['--set', text]),
+      ...setString.flatMap((text) => ['--set-string', text]),
+    ]
     const text = helm('template', 'traffic-manager', CHART, '--namespace', 'ambassador', ...flags)
     const theirs = parseAllDocuments(text).map((document) => document.toJS() as KubernetesObject)
     const values = await userValues({ files, set, setString })
@@ -97,12 +111,37 @@ test('userValues() and completeValues() make the same values as Helm', async () 
   const defaults = 'a: {b: 1, c: {d: x, e: z}}\nl: [1, 2, 3]\nv: 5\ns: text\n'
   const folder = makeChart('values', 'text: {{ toJson .Values | quote }}', defaults)
   const sets = [
-    'a.b=2', 'a.c=null', 'a.c.d=null', 'l[1]=x', 'l={a,b}', 'm.n.o=p', 'm[0].x=1,m[1].x=2', 'v=007', 'v=0', 'v=-3', 'v=+3', 'v=1.5', 'v=true', 'v=',
-    String.raw`s=a\,b`, String.raw`x\.y=z`, 's=a=b', 's={1,true,x}', 'v=99999999999', 'a.f[0]=1,a.f[2]=3', String.raw`s=\{a\,b\}`, 's=a b', 'q.r="z"',
+    'a.b=2',
+    'a.c=null',
+    'a.c.d=null',
+    'l[1]=x',
+    'l={a,b}',
+    'm.n.o=p',
+    'm[0].x=1,m[1].x=2',
+    'v=007',
+    'v=0',
+    'v=-3',
+    'v=+3',
+    'v=1.5',
+    'v=true',
+    'v=',
+    String.raw`s=a\,b`,
+    String.raw`x\.y=z`,
+    's=a=b',
+    's={1,true,x}',
+    'v=99999999999',
+    'a.f[0]=1,a.f[2]=3',
+    String.raw`s=\{a\,b\}`,
+    's=a b',
+    'q.r="z"',
   ]
   for (const set of sets) {
     const theirs = valuesIn(helm('template', 'x', folder, '--set', set))
-    assert.deepEqual(completeValues(parseValues(defaults, 'defaults'), await userValues({ files: [], set: [set], setString: [] })), theirs, set)
+    assert.deepEqual(
+      completeValues(parseValues(defaults, 'defaults'), await userValues({ files: [], set: [set], setString: [] })),
+      theirs,
+      set,
+    )
     const theirStrings = valuesIn(helm('template', 'x', folder, '--set-string', set))
     const ours = completeValues(parseValues(defaults, 'defaults'), await userValues({ files: [], set: [], setString: [set] }))
     assert.deepEqual(ours, theirStrings, `--set-string ${set}`)
@@ -144,16 +183,36 @@ test('renderTemplates() writes the same text as Helm, to the last blank', () => 
   // Helm parses what it renders as YAML, so the text travels as a string.
   const folder = makeChart('text', `${TORTURE}\ntext: {{ include "all" . | quote }}`, values)
   const theirs = (parse(helm('template', 'r', folder)) as { text: string }).text
-  const [ours] = renderTemplates([{ path: 'x.yaml', source: `${TORTURE}{{ include "all" . }}` }], { Values: parse(values) as ChartMap }, () => true)
+  const [ours] = renderTemplates(
+    [{ path: 'x.yaml', source: `${TORTURE}{{ include "all" . }}` }],
+    { Values: parse(values) as ChartMap },
+    () => true,
+  )
   assert.equal(ours?.text, theirs)
 })
 
 test('Helm and tpx refuse the same values', async () => {
   const chart = await loadChart(CHART)
   const release = { name: 'r', namespace: 'n', service: 'tpx' }
-  for (const set of ['imag.tag=1', 'logLevel=loud', 'image.tag=1', 'clientRbac.create=true', 'clientRbac.create=yes', 'tolerations[0]=x', 'image=null,image.name=']) {
+  for (const set of [
+    'imag.tag=1',
+    'logLevel=loud',
+    'image.tag=1',
+    'clientRbac.create=true',
+    'clientRbac.create=yes',
+    'tolerations[0]=x',
+    'image=null,image.name=',
+  ]) {
     const values = await userValues({ files: [], set: [set], setString: [] })
-    assert.throws(() => renderChart(chart, values, release), (error) => error instanceof TpxError && error.code === 'CHART_INVALID', set)
-    assert.notEqual(failureOf(() => helm('template', 'r', CHART, '--set', set)), '', set)
+    assert.throws(
+      () => renderChart(chart, values, release),
+      (error) => error instanceof TpxError && error.code === 'CHART_INVALID',
+      set,
+    )
+    assert.notEqual(
+      failureOf(() => helm('template', 'r', CHART, '--set', set)),
+      '',
+      set,
+    )
   }
 })

@@ -22,7 +22,9 @@ export default class HelmUninstall extends TpxCommand<typeof HelmUninstall> {
     })
     const { namespace, namespaceKept, removed, workloads } = data
     const lines = [
-      removed.length ? `Removed the traffic-manager from namespace "${namespace}"` : `There was no traffic-manager in namespace "${namespace}"`,
+      removed.length
+        ? `Removed the traffic-manager from namespace "${namespace}"`
+        : `There was no traffic-manager in namespace "${namespace}"`,
       ...workloads.map(({ kind, name, namespace }) => `${kind} "${name}" in namespace "${namespace}" runs without agent again`),
       ...(namespaceKept ? [`Namespace "${namespace}" is kept: ${namespaceKept}`] : []),
     ]

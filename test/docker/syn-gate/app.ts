@@ -11,6 +11,7 @@ export type Outcome = { bytes: number; code: string; ended: boolean; hash: strin
 
 type Options = {
   address: string
+  checksum?: boolean
   halfClose?: boolean
   localPort?: number
   port: number
@@ -22,7 +23,16 @@ type Options = {
 const held = new Map<number, Promise<Outcome>>()
 
 /** Connects, sends, closes its half where asked to, and reads until the far side ends. */
-function exchange({ address, halfClose = true, localPort, port, send = '', sendBytes = 0, timeoutMs = 15_000 }: Options): Promise<Outcome> {
+function exchange({
+  address,
+  checksum = true,
+  halfClose = true,
+  localPort,
+  port,
+  send = '',
+  sendBytes = 0,
+  timeoutMs = 15_000,
+}: Options): Promise<Outcome> {
   return new Promise((resolve) => {
     const began = performance.now()
     const hash = createHash('sha256')
@@ -41,7 +51,7 @@ function exchange({ address, halfClose = true, localPort, port, send = '', sendB
         while (left > 0) {
           const part = block.subarray(0, Math.min(left, block.length))
           left -= part.length
-          hash.update(part)
+          if (checksum) hash.update(part)
           if (!socket.write(part)) return void socket.once('drain', more)
         }
         if (halfClose) socket.end()
@@ -49,7 +59,7 @@ function exchange({ address, halfClose = true, localPort, port, send = '', sendB
       more()
     })
     socket.on('data', (chunk) => {
-      if (!sendBytes) hash.update(chunk)
+      if (!sendBytes && checksum) hash.update(chunk)
       outcome.bytes += chunk.length
       if (outcome.text.length < 200) outcome.text += chunk.toString('latin1').slice(0, 200)
     })

@@ -28,7 +28,6 @@ function dial(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeader
   if (way === '3') return
   const socket = net.connect({
     allowHalfOpen: true,
-    highWaterMark: 256 * 1024,
     host: way === '1' ? missing : '127.0.0.1',
     noDelay: true,
     port,

@@ -20,7 +20,7 @@ let session: http2.ClientHttp2Session | undefined
 
 async function keepSession(): Promise<void> {
   for (;;) {
-    const socket = net.connect({ highWaterMark: 256 * 1024, host: far, noDelay: true, port: FAR_PORT })
+    const socket = net.connect({ host: far, noDelay: true, port: FAR_PORT })
     try {
       await once(socket, 'connect')
       session = dataClient(socket)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { foldSum, sumWords } from '../../../src/netstack/checksum.ts'
 import { formatAddress } from '../../../src/netstack/ip-address.ts'
 import { copyPacket, encodeIpPacket, parseIpPacket, payloadChecksum, PROTOCOL } from '../../../src/netstack/ip-packet.ts'

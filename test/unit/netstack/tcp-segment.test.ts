@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { encodeIpPacket, parseIpPacket, payloadChecksum, PROTOCOL } from '../../../src/netstack/ip-packet.ts'
 import { encodeReset, isConnectionRequest, parseTcpSegment, TCP_FLAG } from '../../../src/netstack/tcp-segment.ts'
 import { bytesOf, SYN4, SYN6, UDP4 } from './packets.ts'

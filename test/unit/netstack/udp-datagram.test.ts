@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { parseIpPacket, payloadChecksum } from '../../../src/netstack/ip-packet.ts'
 import { encodeUdpDatagram, MAX_UDP_DATA, parseUdpDatagram } from '../../../src/netstack/udp-datagram.ts'
 import { bytesOf, SYN4, UDP4 } from './packets.ts'

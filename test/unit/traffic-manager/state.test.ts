@@ -89,6 +89,33 @@ describe('State: attachments', () => {
     state.attach(client, aSpec({ name: 'other-namespace', namespace: 'bank' }))
   })
 
+  it("attach() takes a port from a silent tpx client: after 11 s from one's own, after 31 s from somebody else's", () => {
+    const { pass, state } = aState()
+    const lost = aClient(state, { installId: 'laptop' })
+    const first = state.attach(lost, aSpec())
+    const again = aClient(state, { installId: 'laptop' })
+    const other = aClient(state, { installId: 'desk' })
+    assert.throws(() => state.attach(again, aSpec()), { code: 'PORT_CONFLICT' })
+    pass(11_001)
+    assert.throws(() => state.attach(other, aSpec()), { code: 'PORT_CONFLICT' })
+    state.clients.touch(again)
+    const second = state.attach(again, aSpec())
+    assert.equal(first.disposition, Disposition.REMOVED)
+    assert.deepEqual(state.attachments(), [second])
+    pass(20_000)
+    assert.throws(() => state.attach(other, aSpec()), { code: 'PORT_CONFLICT' })
+    pass(11_001)
+    state.attach(other, aSpec())
+    assert.deepEqual(state.attachmentsOf(again), [])
+  })
+
+  it('attach() never takes a port from a silent Telepresence client', () => {
+    const { pass, state } = aState()
+    state.attach(aClient(state, { product: 'telepresence' }), aSpec())
+    pass(CLIENT_TTL_MS)
+    assert.throws(() => state.attach(aClient(state), aSpec({ name: 'mine' })), { code: 'PORT_CONFLICT' })
+  })
+
   it('review() makes a waiting attachment active, and fills in what the agent said', () => {
     const { state } = aState()
     const client = aClient(state)

@@ -68,7 +68,7 @@ const flags = (bytes: Uint8Array | undefined): number | undefined => {
   const packet = bytes && parseIpPacket(bytes)
   return packet && parseTcpSegment(packet)?.flags
 }
-const icmp = (bytes: Uint8Array | undefined): number[] => [...((bytes && parseIpPacket(bytes)?.payload) ?? []).slice(0, 2)]
+const icmp = (bytes: Uint8Array | undefined): number[] => Array.from((bytes && parseIpPacket(bytes)?.payload) ?? []).slice(0, 2)
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 describe('SynGate', () => {

@@ -3,7 +3,14 @@ import { test } from 'node:test'
 import { type KubernetesObject, loadChart, renderChart } from '../../../../src/kube/chart/chart.ts'
 import { completeValues, mergeValues, userValues } from '../../../../src/kube/chart/values.ts'
 import { sortForDelete } from '../../../../src/kube/object-path.ts'
-import { AGENT_CONTAINER, MANAGER_AGENT_PORT, MANAGER_API_PORT, MANAGER_API_PORT_NAME, MANAGER_SERVICE, MANAGER_WEBHOOK_PORT } from '../../../../src/wire/versions.ts'
+import {
+  AGENT_CONTAINER,
+  MANAGER_AGENT_PORT,
+  MANAGER_API_PORT,
+  MANAGER_API_PORT_NAME,
+  MANAGER_SERVICE,
+  MANAGER_WEBHOOK_PORT,
+} from '../../../../src/wire/versions.ts'
 
 const chart = await loadChart('charts/tpx')
 const release = { name: 'traffic-manager', namespace: 'shop', service: 'tpx' }
@@ -48,7 +55,10 @@ test('renderChart() labels every object, and puts the webhook before the Deploym
     assert.equal(labels['tpx.dev/manager-namespace'], 'shop')
   }
 
-  assert.deepEqual(objects.slice(-2).map(({ kind }) => kind), ['MutatingWebhookConfiguration', 'Deployment'])
+  assert.deepEqual(
+    objects.slice(-2).map(({ kind }) => kind),
+    ['MutatingWebhookConfiguration', 'Deployment'],
+  )
   assert.equal(sortForDelete(objects)[0]?.kind, 'MutatingWebhookConfiguration')
 })
 
@@ -58,7 +68,10 @@ test('renderChart() makes the image names from their parts', () => {
     return [/"image":"([^"]*)"/.exec(text)?.[1] ?? '', /"AGENT_IMAGE","value":"([^"]*)"/.exec(text)?.[1] ?? '']
   }
   assert.deepEqual(imageOf({}), [`tpx/traffic:${chart.appVersion}`, `tpx/traffic:${chart.appVersion}`])
-  assert.deepEqual(imageOf({ agent: { image: { tag: '2' } }, image: { registry: 'r/x', tag: '1' } }), ['r/x/tpx/traffic:1', 'r/x/tpx/traffic:2'])
+  assert.deepEqual(imageOf({ agent: { image: { tag: '2' } }, image: { registry: 'r/x', tag: '1' } }), [
+    'r/x/tpx/traffic:1',
+    'r/x/tpx/traffic:2',
+  ])
 })
 
 test('renderChart() refuses client permissions for nobody', () => {
@@ -67,7 +80,10 @@ test('renderChart() refuses client permissions for nobody', () => {
 
 test('userValues() lays files, --set and --set-string on the values of before', async () => {
   const flags = { files: [], set: ['image.tag=1.2', 'logLevel=debug'], setString: ['image.tag=3'] }
-  assert.deepEqual(await userValues(flags, { image: { registry: 'r' }, logLevel: 'warn' }), { image: { registry: 'r', tag: '3' }, logLevel: 'debug' })
+  assert.deepEqual(await userValues(flags, { image: { registry: 'r' }, logLevel: 'warn' }), {
+    image: { registry: 'r', tag: '3' },
+    logLevel: 'debug',
+  })
   await assert.rejects(userValues({ ...flags, files: ['/no/such.yaml'] }), { code: 'CHART_INVALID', message: /cannot be read: ENOENT/ })
 })
 

@@ -7,7 +7,12 @@ const schema: Schema = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    image: { type: 'object', additionalProperties: false, required: ['name'], properties: { name: { type: 'string', minLength: 1 }, tag: { type: 'string' } } },
+    image: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['name'],
+      properties: { name: { type: 'string', minLength: 1 }, tag: { type: 'string' } },
+    },
     level: { type: 'string', enum: ['debug', 'info'] },
     limits: { $ref: '#/definitions/quantities' },
     list: { type: 'array', items: { type: 'integer' } },

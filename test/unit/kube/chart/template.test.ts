@@ -64,7 +64,10 @@ test('renderTemplates() hands the value of a pipeline to the last place of the n
 
 test('renderTemplates() includes definitions of other files with a dot of their own', () => {
   assert.equal(render('{{ include "n" .Values.map | quote }}', '{{ define "n" -}} {{ .x }} {{- end }}'), '"one"')
-  assert.match(failureOf('{{ include "n" . }}', '\n{{ define "n" }}\n{{ .a.b }}{{ end }}'), /_helpers.tpl:3: ".a.b" is a field of what is no map/)
+  assert.match(
+    failureOf('{{ include "n" . }}', '\n{{ define "n" }}\n{{ .a.b }}{{ end }}'),
+    /_helpers.tpl:3: ".a.b" is a field of what is no map/,
+  )
   assert.match(failureOf('{{ include "n" . }}', '{{ define "n" }}{{ include "n" . }}{{ end }}'), /includes itself/)
 })
 
