@@ -1,5 +1,5 @@
 import type { Destination } from './dialer.ts'
-import { listenAtDestination, type OnAccepted, type TransparentListener } from './transparent-listener.ts'
+import { listenTransparently, type OnAccepted, type TransparentListener } from './transparent-listener.ts'
 
 /** Makes sure that a written-back SYN meets a listener. */
 export interface Admission {
@@ -30,7 +30,7 @@ export class DestinationListeners implements Admission {
     const key = keyOf(destination)
     let entry = this.#entries.get(key)
     if (!entry) {
-      entry = { listener: listenAtDestination(destination, this.#onAccepted), users: 0 }
+      entry = { listener: listenTransparently(destination, this.#onAccepted), users: 0 }
       this.#entries.set(key, entry)
     }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, TpxError } from '../base/error.ts'
 import { CARRIER_DIR, type CarrierTarget, checkAnswer, formatTarget, LINK_SOCKET, SPARE_SOCKET } from '../wire/carrier.ts'
 import { readLine } from '../wire/preface.ts'
@@ -11,17 +12,24 @@ import { SpareStreams } from './spare-streams.ts'
 /** How long the link may take to open a port-forward, milliseconds. */
 const ANSWER_MS = 15_000
 /** How long a spare stream of the exec carrier is waited for, milliseconds. */
-const SPARE_MS = 5000
+const SPARE_MS = 2500
+/** Longer than the longest back-off of those who try for ever: for them a link that comes back is there at once. */
+const LINK_MS = 2100
+const LINK_POLL_MS = 50
 
 const NO_LINK = 'The link process on the host is not there'
 const NO_LINK_HINT = 'Any tpx command for this connection starts it again, for example `tpx status`'
 
+/** `waitMs`: how long a missing link is waited for; `shortBreak`: only if it is not missing for long. */
+export type OpenOptions = { shortBreak?: boolean; signal?: AbortSignal; waitMs?: number }
+
 /** Opens streams to the host and into the cluster, through the link. */
 export interface Carrier {
   /**
+   * Waits a little for a link where there is none.
    * @throws TpxError with the link's own code when it refuses, CARRIER_FAILED when there is no link or it does not answer
    */
-  open(target: CarrierTarget, options?: { signal?: AbortSignal }): Promise<Duplex>
+  open(target: CarrierTarget, options?: OpenOptions): Promise<Duplex>
   close(): void
 }
 
@@ -33,14 +41,30 @@ export async function openCarrier(kind: CarrierKind, directory: string = CARRIER
 
 /** Puts the first lines of a carrier stream (wire/carrier.ts) on raw streams to the link. */
 export function carrierOver(source: { close(): void; take(): Promise<Duplex> }): Carrier {
-  return {
-    open: async (target, { signal } = {}) => {
-      const stream = await source.take().catch((error: unknown) => {
-        throw new TpxError('CARRIER_FAILED', NO_LINK, { cause: error, hint: NO_LINK_HINT })
-      })
+  let missingSince: number | null = null
+  const takePatiently = async ({ shortBreak = false, signal, waitMs = LINK_MS }: OpenOptions): Promise<Duplex> => {
+    const began = performance.now()
+    for (;;) {
       try {
-        signal?.throwIfAborted()
-        await introduce(stream, target, signal)
+        const stream = await source.take()
+        missingSince = null
+        return stream
+      } catch (error) {
+        const now = performance.now()
+        missingSince ??= now
+        const isInVain = shortBreak && now - missingSince > 2 * waitMs
+        if (isInVain || now - began >= waitMs || signal?.aborted)
+          throw new TpxError('CARRIER_FAILED', NO_LINK, { cause: error, hint: NO_LINK_HINT })
+        await sleep(LINK_POLL_MS, undefined, { signal }).catch(() => {})
+      }
+    }
+  }
+  return {
+    open: async (target, options = {}) => {
+      const stream = await takePatiently(options)
+      try {
+        options.signal?.throwIfAborted()
+        await introduce(stream, target, options.signal)
         return stream
       } catch (error) {
         stream.destroy()

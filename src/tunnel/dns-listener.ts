@@ -33,7 +33,10 @@ export async function lookupInCluster(manager: ManagerSession, name: string, typ
 
 /** The names of the cluster and of the host, as the containers of this connection see them. */
 export function makeResolver({ carrier, manager, settings }: Options): Resolver {
-  const host = new StreamExchange({ limitMs: LOOKUP_LIMIT_MS, open: () => carrier.open({ kind: 'dns' }) })
+  const host = new StreamExchange({
+    limitMs: LOOKUP_LIMIT_MS,
+    open: () => carrier.open({ kind: 'dns' }, { shortBreak: true, waitMs: SHORT_BREAK_MS }),
+  })
   const zone = (): Zone => {
     const { cluster } = manager.state.value
     return {

@@ -54,8 +54,8 @@ async function accept(stream: http2.ServerHttp2Stream, port: number): Promise<vo
 
 /** The stream on which one agent hands over the connections of the taken-over port; opened again until it is closed. */
 export class InboundSession {
-  /** Why it is not connected; null while it is. */
-  error: string | null = 'not yet tried'
+  /** Why it is not connected: '' before the first try has ended, null while it is. */
+  error: string | null = ''
   readonly pod: AgentPodInfo
   readonly #ending = new AbortController()
   readonly #options: { carrier: Carrier; key: string; localPort: number; logger: Logger; onChange: () => void }

@@ -11,7 +11,7 @@ import type { Dialer } from './dialer.ts'
 import { type AdmissionMode, loadRuleset } from './nft-ruleset.ts'
 import { ADDRESS4, ADDRESS6, configureDevice, contains, DEVICE, hasIpv6, MARK, SubnetRoutes } from './routes.ts'
 import { SynGate } from './syn-gate.ts'
-import { listenForTproxy, type TransparentListener } from './transparent-listener.ts'
+import { listenTransparently, type OnAccepted, type TransparentListener } from './transparent-listener.ts'
 import { openTunDevice } from './tun-device.ts'
 import { UdpFlows } from './udp-flows.ts'
 
@@ -56,13 +56,13 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   try {
     acceptLocal(DEVICE)
     const ipv6 = await hasIpv6()
-    await configureDevice({ ipv6 })
     const send = (packet: Uint8Array): void => device.write(packet)
-    const onAccepted = (socket: Parameters<SynGate['onAccepted']>[0]): void => gate.onAccepted(socket)
-    const addresses = ipv6 ? [ADDRESS4, ADDRESS6] : [ADDRESS4]
-    for (const address of addresses) listeners.push(await listenForTproxy(address, onAccepted))
-    const targets = listeners.map(({ port }, index) => ({ address: addresses[index] ?? ADDRESS4, port }))
-    const mode = await loadRuleset(modes, { device: DEVICE, mark: MARK, targets })
+    const onAccepted: OnAccepted = (socket) => gate.onAccepted(socket)
+    // Neither has a port of its own choice: the apps of the namespace want theirs.
+    for (const address of ipv6 ? [ADDRESS4, ADDRESS6] : [ADDRESS4])
+      listeners.push(await listenTransparently({ address, port: 0 }, onAccepted))
+    const ruleset = loadRuleset(modes, { device: DEVICE, mark: MARK, targets: listeners })
+    const [mode] = await Promise.all([ruleset, configureDevice({ ipv6 })])
     const admission = mode === 'tproxy' ? ALWAYS_ADMITTED : new DestinationListeners(onAccepted)
     const gate = new SynGate({ admission, dialer, logger, send })
     const flows = new UdpFlows({ dialer, logger, send })

@@ -1,4 +1,4 @@
-import type { Server, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { errnoName, setsockopt } from './libc.ts'
 
 // asm-generic/socket.h, linux/in.h, linux/in6.h
@@ -10,8 +10,8 @@ const IP_TRANSPARENT = 19
 const SOL_IPV6 = 41
 const IPV6_TRANSPARENT = 75
 
-/** The file descriptor behind a Node socket or server; undefined once it is closed. Node keeps it in a private field. */
-export function fileDescriptor(owner: Server | Socket): number | undefined {
+/** The file descriptor behind a Node socket; undefined once it is closed. Node keeps it in a private field. */
+export function fileDescriptor(owner: Socket): number | undefined {
   const fd = (owner as unknown as { _handle?: { fd?: number } | null })._handle?.fd
   return fd !== undefined && fd >= 0 ? fd : undefined
 }

@@ -4,7 +4,7 @@ import net from 'node:net'
 import { parseAddress } from '../netstack/ip-address.ts'
 import type { Destination } from './dialer.ts'
 import { bind, errnoName, socket as openSocket } from './libc.ts'
-import { fileDescriptor, setCloseIsReset, setReuseAddress, setTransparent } from './socket-options.ts'
+import { setCloseIsReset, setReuseAddress, setTransparent } from './socket-options.ts'
 
 /** Accepted sockets that wait for their turn; the kernel caps it at net.core.somaxconn, 4096 by default. */
 const BACKLOG = 4096
@@ -15,42 +15,28 @@ const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000
 
 /** A listener whose connections may have addresses that the machine does not own. */
 export interface TransparentListener {
+  address: string
   port: number
   close(): void
 }
 
-/** Called for each accepted connection; its localAddress and localPort are what the app dialed. Dies by a reset unless told otherwise. */
+/** Called for each accepted connection; its localAddress and localPort are what the app dialed. Its close is a reset until changed. */
 export type OnAccepted = (socket: net.Socket) => void
 
-/** Listens on an address of this machine, a port of the kernel's choice; nft's tproxy hands the connections over. */
-export async function listenForTproxy(address: string, onAccepted: OnAccepted): Promise<TransparentListener> {
-  const server = createServer(onAccepted)
-  server.listen({ backlog: BACKLOG, host: address, port: 0 })
-  await once(server, 'listening')
-  const fd = fileDescriptor(server)
-  if (fd === undefined) throw new Error('Listener has no file descriptor')
-  setTransparent(fd, net.isIPv6(address) ? 6 : 4)
-  setCloseIsReset(fd, true)
-  return started(server, (server.address() as net.AddressInfo).port)
-}
-
-/** Listens on a destination itself, although the machine does not own it: the way without nft's tproxy. */
-export async function listenAtDestination(destination: Destination, onAccepted: OnAccepted): Promise<TransparentListener> {
-  const server = createServer(onAccepted)
+/**
+ * Listens on any address, whether or not the machine owns it.
+ * @param destination port 0 lets the kernel choose one
+ * @throws Error when the port is taken, e.g. by an app that listens on all addresses
+ */
+export async function listenTransparently(destination: Destination, onAccepted: OnAccepted): Promise<TransparentListener> {
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, onAccepted)
   // In { fd, backlog } Node ignores the backlog; as an argument of its own it counts. From here on Node closes the descriptor.
   server.listen({ fd: openBoundSocket(destination) }, BACKLOG)
   await once(server, 'listening')
-  return started(server, destination.port)
-}
-
-function createServer(onAccepted: OnAccepted): net.Server {
-  return net.createServer({ allowHalfOpen: true, noDelay: true }, onAccepted)
-}
-
-function started(server: net.Server, port: number): TransparentListener {
   // Out of file descriptors: libuv resets the one connection, the listener goes on.
   server.on('error', () => {})
-  return { close: () => void server.close(), port }
+  const { port } = server.address() as net.AddressInfo
+  return { address: destination.address, close: () => void server.close(), port }
 }
 
 function openBoundSocket({ address, port }: Destination): number {

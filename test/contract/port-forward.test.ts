@@ -80,9 +80,9 @@ describe('openPortForward() fallback', { timeout: 20_000 }, () => {
     assert.deepEqual(api.transports, ['spdy'])
   })
 
-  it('tries the verb get where create is forbidden, then says KUBERNETES_FORBIDDEN with the verb', async () => {
+  it('tries the verb get where create is forbidden, then says KUBERNETES_FORBIDDEN with the verb create', async () => {
     await using api = await start({ refuse: { spdy: 403, 'spdy-over-websocket': 403 }, refusalBody: forbidden })
-    await assert.rejects(openEcho(api), { code: 'KUBERNETES_FORBIDDEN', hint: /can-i get pods\/portforward -n default/ })
+    await assert.rejects(openEcho(api), { code: 'KUBERNETES_FORBIDDEN', hint: /can-i create pods\/portforward -n default/ })
     assert.deepEqual(api.transports, ['spdy', 'spdy-over-websocket'])
   })
 

@@ -54,7 +54,8 @@ export async function openPortForward(
     } catch (error) {
       options.signal?.throwIfAborted()
       const known = describeFailure(error, kubeConfig, target, TRANSPORTS[name].verb)
-      if (isFinal(error, name)) throw known
+      // Forbidden with one verb, then with the other: the first is the one to ask for.
+      if (isFinal(error, name)) throw failure?.code === 'KUBERNETES_FORBIDDEN' ? failure : known
       // The first refusal with a meaning says most: later ones are often only "no such protocol".
       failure = failure && failure.code !== 'PORT_FORWARD_FAILED' ? failure : known
     }

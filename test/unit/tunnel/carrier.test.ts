@@ -56,13 +56,16 @@ test('open() fails with CARRIER_FAILED on a broken answer, an early end, and whe
 test('openCarrier() says that there is no link, and finds it once it listens', async (t) => {
   const directory = makeDirectory(t)
   const carrier = await openCarrier('unix', directory)
-  await assert.rejects(carrier.open({ kind: 'control' }), { code: 'CARRIER_FAILED', message: 'The link process on the host is not there' })
+  await assert.rejects(carrier.open({ kind: 'control' }, { waitMs: 0 }), {
+    code: 'CARRIER_FAILED',
+    message: 'The link process on the host is not there',
+  })
+  const waiting = carrier.open({ kind: 'control' })
   const link = net.createServer((socket) => void readLine(socket).then(() => socket.write(formatAnswer({ ok: true }))))
   link.listen(join(directory, 'link.sock'))
   await once(link, 'listening')
   t.after(() => link.close())
-  const stream = await carrier.open({ kind: 'control' })
-  stream.destroy()
+  for (const stream of await Promise.all([waiting, carrier.open({ kind: 'control' })])) stream.destroy()
 })
 
 test('SpareStreams gives out live streams only, lets callers wait, and gives up in time', async (t) => {
