@@ -19,9 +19,12 @@ const common = {
   legalComments: 'none',
 } as const satisfies BuildOptions
 
-/** npm packages in a bundle, sorted. */
-function packagesOf(metafile: Metafile): string[] {
-  const names = Object.keys(metafile.inputs).map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1])
+/** npm packages that bytes of the bundle come from, sorted: what tree shaking removed does not count. */
+function packagesOf({ outputs }: Metafile): string[] {
+  const inputs = Object.values(outputs).flatMap((output) => Object.entries(output.inputs))
+  const names = inputs.map(([path, { bytesInOutput }]) =>
+    bytesInOutput > 0 ? /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] : undefined,
+  )
   return [...new Set(names.filter((name) => name !== undefined))].sort()
 }
 

@@ -7,7 +7,13 @@ import { ERROR_CODES, EXIT_STATUS } from '../src/base/error-codes.ts'
 
 /** Commands and flags as oclif sees them: the committed snapshot of the command surface. Needs `npm run build`. */
 async function manifest(): Promise<string> {
-  const plugin = new Plugin({ errorOnManifestCreate: true, ignoreManifest: true, respectNoCacheDefault: true, root: process.cwd(), type: 'core' })
+  const plugin = new Plugin({
+    errorOnManifestCreate: true,
+    ignoreManifest: true,
+    respectNoCacheDefault: true,
+    root: process.cwd(),
+    type: 'core',
+  })
   await plugin.load()
   const text = JSON.stringify(plugin.manifest, undefined, 2)
   if (Object.keys(plugin.manifest.commands).length === 0) throw new Error('The manifest is empty: build first')

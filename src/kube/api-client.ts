@@ -106,38 +106,37 @@ export class ApiClient {
     }
   }
 
-  async #exchange({
-    accept = 'application/json',
-    attempt,
-    body,
-    contentType,
-    method,
-    path,
-  }: Request): Promise<{ body: string; status: number }> {
+  async #exchange(request: Request): Promise<{ body: string; status: number }> {
     const timeout = AbortSignal.timeout(TIMEOUT_MS)
-    const signal = this.signal ? AbortSignal.any([this.signal, timeout]) : timeout
+    try {
+      const response = await this.#respond(request, this.signal ? AbortSignal.any([this.signal, timeout]) : timeout)
+      const body = await readBody(response)
+      const status = response.statusCode ?? 0
+      if (status < 200 || status > 299) throw new HttpStatusError(status, body)
+      return { body, status }
+    } catch (error) {
+      if (error instanceof HttpStatusError) throw error
+      if (this.signal?.aborted) throw interrupted()
+      throw apiError(timeout.aborted ? timeout.reason : error, this.kubeConfig, request.attempt)
+    }
+  }
+
+  async #respond(
+    { accept = 'application/json', body, contentType, method, path }: Request,
+    signal: AbortSignal,
+  ): Promise<http.IncomingMessage> {
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
     const headers: http.OutgoingHttpHeaders = { Accept: accept, ...(contentType ? { 'Content-Type': contentType } : {}) }
     // Node does not say by itself that a DELETE has a body: the server would take it for the next request.
     if (content) headers['Content-Length'] = content.length
-    try {
-      const options = await requestOptions(this.kubeConfig, headers)
-      const agent = options.agent || this.#agent
-      const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-        requesterFor(this.kubeConfig)(serverOf(this.kubeConfig) + path, { ...options, agent, method, signal })
-          .once('response', resolve)
-          .on('error', reject)
-          .end(content)
-      })
-      const text = await readBody(response)
-      const status = response.statusCode ?? 0
-      if (status < 200 || status > 299) throw new HttpStatusError(status, text)
-      return { body: text, status }
-    } catch (error) {
-      if (error instanceof HttpStatusError) throw error
-      if (this.signal?.aborted) throw interrupted()
-      throw apiError(timeout.aborted ? timeout.reason : error, this.kubeConfig, attempt)
-    }
+    const options = await requestOptions(this.kubeConfig, headers)
+    const agent = options.agent || this.#agent
+    return new Promise((resolve, reject) => {
+      requesterFor(this.kubeConfig)(serverOf(this.kubeConfig) + path, { ...options, agent, method, signal })
+        .once('response', resolve)
+        .on('error', reject)
+        .end(content)
+    })
   }
 }
 

@@ -24,6 +24,8 @@ const BACKOFF: Backoff = { firstMs: 200, mostMs: 5_000 }
 
 /** Found dead within 10 + 5 s, also while the kernel still believes in the connection; each try has a channel of its own, so DNS is asked again. */
 const CHANNEL: grpc.ClientOptions = {
+  // A proxy that somebody's webhook sets for every container does not lead to the manager.
+  'grpc.enable_http_proxy': 0,
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
   'grpc.use_local_subchannel_pool': 1,

@@ -3,7 +3,7 @@
 // links are followed here, inside the jail, with the meaning they have in the app container. So nothing outside is reachable,
 // however the files change meanwhile.
 import fs from 'node:fs'
-import { type AgentMount } from '../wire/agent-config.ts'
+import type { AgentMount } from '../wire/agent-config.ts'
 import { systemCode } from '../base/error.ts'
 import { closeDescriptor, entryPath, O_PATH, openFile, statDescriptor } from './descriptor.ts'
 import { FileError } from './file-error.ts'

@@ -43,7 +43,7 @@ export function dataServer(
 function endWith<S extends http2.Http2Session>(stream: Duplex, session: S): S {
   const end = (): void => session.destroy()
   stream.once('end', end).once('close', end)
-  return session.on('error', () => {}) as S
+  return session.on('error', () => {})
 }
 
 /** Error of a dial, with a system error code. */

@@ -110,8 +110,8 @@ const managerEnv = async (): Promise<Record<string, string>> => {
 
 before(async () => {
   if (!isExternal) await run('test/cluster/cluster', ['load-image', `tpx/traffic:${version}`])
-  await uninstall()
   await kubectl('delete', 'namespace', APPS, NAMESPACE, '--ignore-not-found')
+  await uninstall()
 })
 after(async () => {
   await kubectl('delete', 'namespace', APPS, '--ignore-not-found')
@@ -321,7 +321,7 @@ describe('tpx helm install that fails', () => {
       metadata: { name: 'traffic-manager', namespace: NAMESPACE },
       spec: { replicas: 0, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [container] } } },
     })
-    for (const work of [install(), upgrade(), uninstall()]) assert.equal((await failureOf(work)).code, 'MANAGER_EXISTS')
+    for (const work of [install, upgrade, uninstall]) assert.equal((await failureOf(work())).code, 'MANAGER_EXISTS')
     assert.equal((await kubectl('-n', NAMESPACE, 'get', 'deployments,services,serviceaccounts', '-o', 'name')).split('\n').length, 3)
     await kubectl('delete', 'namespace', NAMESPACE)
   })

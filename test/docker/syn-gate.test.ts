@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { imageMissing } from '../helpers/docker.ts'
 import { PORT } from './syn-gate/ports.ts'
-import { routesOf, startWorld, TUNNEL_IMAGE, type World } from './syn-gate/world.ts'
+import { routesOf, startWorld, tryGate, TUNNEL_IMAGE, type World } from './syn-gate/world.ts'
 
 const skip = imageMissing(TUNNEL_IMAGE)
 const MEGABYTE = 1 << 20
@@ -30,6 +30,37 @@ for (const mode of ['tproxy', 'listener']) {
     for (const { address, title } of ways.filter((way) => way.mode === mode)) honesty(title, address, () => world)
     lifetime(mode, () => world)
   })
+}
+
+describe('network without what it needs', { concurrency: false, skip, timeout: 120_000 }, () => {
+  it('startNetwork() says that the device is missing', limit, async () => {
+    const log = await tryGate(['--cap-drop', 'ALL', '--cap-add', 'NET_ADMIN'])
+    assert.match(log, /Cannot open "\/dev\/net\/tun"/)
+    assert.match(log, /TUN_UNAVAILABLE/)
+  })
+
+  it('startNetwork() says that the capability is missing', limit, async () => {
+    const log = await tryGate(['--cap-drop', 'ALL', '--device', '/dev/net/tun'])
+    assert.match(log, /needs the capability NET_ADMIN/)
+    assert.match(log, /TUN_UNAVAILABLE/)
+  })
+
+  it('without IPv6 the IPv6 subnets are left out; a network of the container keeps its route', limit, async () => {
+    const bridge = '172.16.0.0/12 172.17.0.0/16'
+    await using world = await startWorld({ SUBNETS: `10.96.0.0/24 fd96::/64 ${bridge}` }, { ipv6: false })
+    assert.equal((await world.app('exchange', { address: '10.96.0.1', port: PORT.echo, send: 'x' })).code, 'ok')
+    const address = await world.peer.address()
+    assert.equal((await world.app('exchange', { address, port: PORT.echo, send: 'direct' })).text, 'direct')
+    const second = await tryGate(['--network', `container:${world.holder.name}`, '--cap-add', 'NET_ADMIN', '--device', '/dev/net/tun'])
+    assert.match(second, /Another process in the network namespace holds the device/)
+  })
+})
+
+/** Starts the gate again and waits until it is ready. */
+async function startGate({ gate }: World): Promise<void> {
+  const times = ((await gate.logs()).match(/^ready/gm) ?? []).length + 1
+  await gate.restart()
+  await gate.waitForLog(/^ready/, { times })
 }
 
 function honesty(title: string, address: string, world: () => World): void {
@@ -140,6 +171,18 @@ function lifetime(mode: string, world: () => World): void {
     assert.ok(performance.now() - killed < 2000)
   })
 
+  it('an app that reads late gets everything after a death of the process, or a reset, but never a shorter stream', limit, async () => {
+    for (const bytes of [100_000, 3 * MEGABYTE, 30 * MEGABYTE]) {
+      await startGate(world())
+      const reading = world().app('readLate', { address, afterMs: 1000, bytes })
+      await sleep(500)
+      await world().gate.kill()
+      const outcome = await reading
+      if (outcome.ended) assert.deepEqual(outcome, { bytes, code: 'ok', ended: true })
+      else assert.equal(outcome.code, 'ECONNRESET')
+    }
+  })
+
   it('while the process is away a connect waits, and succeeds when it is back', limit, async () => {
     const waiting = world().app('exchange', { address, port: PORT.echo, send: 'patience' })
     await sleep(1500)
@@ -181,8 +224,7 @@ function lifetime(mode: string, world: () => World): void {
     const { code, ms } = await world().app('exchange', { address: '10.96.1.10', port: PORT.echo })
     assert.equal(code, 'EHOSTUNREACH')
     assert.ok(ms < 500, `after ${ms} ms`)
-    await world().gate.restart()
-    await world().gate.waitForLog(/^ready/, { times: 3 })
+    await startGate(world())
     assert.match(await routesOf(world().holder), /^10\.96\.0\.0\/24 dev tpx0/m)
     assert.equal((await world().app('exchange', { address, port: PORT.echo, send: 'x' })).code, 'ok')
   })

@@ -201,6 +201,7 @@ const ops: Record<string, (params: never) => Promise<unknown>> = {
     await sleep(params.timeoutMs ? 100 : 300)
     return {}
   },
+  readLate: async (params: { address: string; afterMs: number; bytes: number }) => readLate(params),
   held: async ({ id }: { id: number }) => held.get(id),
   latency,
   listen,
@@ -208,6 +209,27 @@ const ops: Record<string, (params: never) => Promise<unknown>> = {
   requests,
   reuse,
   speakAfterFin: async ({ address }: { address: string }) => speakAfterFin(address),
+}
+
+/** Asks for bytes and does not read them for a while. */
+function readLate({ address, afterMs, bytes }: { address: string; afterMs: number; bytes: number }): Promise<unknown> {
+  return new Promise((resolve) => {
+    const outcome = { bytes: 0, code: 'ok', ended: false }
+    const socket = net.connect({ host: address, port: PORT.download })
+    socket.once('connect', () => socket.write(String(bytes)))
+    setTimeout(() => {
+      socket.on('data', (chunk) => {
+        outcome.bytes += chunk.length
+      })
+    }, afterMs)
+    socket.on('end', () => {
+      outcome.ended = true
+    })
+    socket.on('error', (error) => {
+      outcome.code = (error as NodeJS.ErrnoException).code ?? ''
+    })
+    socket.on('close', () => resolve(outcome))
+  })
 }
 
 /** The far side ends first; the app says something 300 ms later. */

@@ -18,6 +18,7 @@ export type AppResults = {
   latency: { p50: number; p99: number }
   listen: { code: string }
   many: { codes: string[]; good: number; ms: number; p50: number; p99: number }
+  readLate: { bytes: number; code: string; ended: boolean }
   requests: { p50: number; p99: number; perSecond: number }
   reuse: { codes: string[]; good: number }
   speakAfterFin: { code: string }
@@ -31,23 +32,45 @@ export type World = {
   peer: TestContainer
 } & AsyncDisposable
 
-/** Starts all four. `env` goes to the gate. */
-export async function startWorld(env: Record<string, string> = {}): Promise<World> {
+const IPV6 = ['--sysctl', 'net.ipv6.conf.all.disable_ipv6=0']
+/** What the tunnel container is given. */
+const PRIVILEGES = ['--cap-drop', 'ALL', '--cap-add', 'NET_ADMIN', '--device', '/dev/net/tun']
+
+function bundle(): ReturnType<typeof bundlePrograms> {
+  return bundlePrograms(Object.fromEntries(['app', 'far', 'gate'].map((name) => [name, new URL(`./${name}.ts`, import.meta.url)])))
+}
+
+function mountOf(directory: string): string[] {
+  return ['--volume', `${directory}:/trial:ro`, '--env', 'NODE_PATH=/app/node_modules', '--entrypoint', 'node']
+}
+
+/** Runs the gate with other options until it is ready or ends, and answers its log. */
+export async function tryGate(options: string[]): Promise<string> {
+  using programs = await bundle()
+  await using gate = await TestContainer.start({
+    command: ['/trial/gate.cjs'],
+    image: TUNNEL_IMAGE,
+    name: uniqueName('tpx-gate-try'),
+    options: [...mountOf(programs.directory), ...options],
+  })
+  return gate.waitForLog(/^(ready|TpxError)[^]*/, { timeoutMs: 15_000 })
+}
+
+/** Starts all four. `env` goes to the gate; `ipv6` is whether the namespace has IPv6. */
+export async function startWorld(env: Record<string, string> = {}, { ipv6 = true } = {}): Promise<World> {
   const prefix = uniqueName('tpx-gate')
-  const bundle = await bundlePrograms(
-    Object.fromEntries(['app', 'far', 'gate'].map((name) => [name, new URL(`./${name}.ts`, import.meta.url)])),
-  )
+  const programs = await bundle()
   const stack = new AsyncDisposableStack()
-  stack.defer(() => bundle[Symbol.dispose]())
+  stack.use(programs)
   try {
-    const mount = ['--volume', `${bundle.directory}:/trial:ro`, '--env', 'NODE_PATH=/app/node_modules', '--entrypoint', 'node']
+    const mount = mountOf(programs.directory)
     const image = TUNNEL_IMAGE
     const holder = stack.use(
       await TestContainer.start({
         command: ['infinity'],
         image,
         name: `${prefix}-holder`,
-        options: ['--cap-drop', 'ALL', '--sysctl', 'net.ipv6.conf.all.disable_ipv6=0', '--init', '--entrypoint', 'sleep'],
+        options: ['--cap-drop', 'ALL', ...(ipv6 ? IPV6 : []), '--init', '--entrypoint', 'sleep'],
       }),
     )
     // An address of the bridge that nobody has: the holder's with another last number.
@@ -61,7 +84,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
       }),
     )
     await peer.waitForLog(/^ready/)
-    const network = ['--network', `container:${holder.name}`, '--cap-drop', 'ALL']
+    const network = ['--network', `container:${holder.name}`]
     const variables = { FAR: await peer.address(), SUBNETS: Object.values(SUBNET).join(' '), ...env }
     const gate = stack.use(
       await TestContainer.start({
@@ -71,10 +94,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
         options: [
           ...mount,
           ...network,
-          '--cap-add',
-          'NET_ADMIN',
-          '--device',
-          '/dev/net/tun',
+          ...PRIVILEGES,
           '--security-opt',
           'no-new-privileges',
           '--read-only',
@@ -86,7 +106,7 @@ export async function startWorld(env: Record<string, string> = {}): Promise<Worl
     )
     await gate.waitForLog(/^ready/)
     const attached = stack.use(
-      attachContainer({ command: ['/trial/app.cjs'], image, name: `${prefix}-app`, options: [...mount, ...network] }),
+      attachContainer({ command: ['/trial/app.cjs'], image, name: `${prefix}-app`, options: [...mount, ...network, '--cap-drop', 'ALL'] }),
     )
     const app = await askApp(attached.process)
     const resources = stack.move()

@@ -116,6 +116,7 @@ for (const to of ['app', 'developer'] as const) {
     using rig = await startRig({ appPort: await closedPort() })
     const developer = to === 'developer' ? await divert(rig, await closedPort()) : undefined
     assert.deepEqual(await ask(rig.relayPort, 'hello'), { bytes: '', end: 'reset' })
+    assert.equal(developer?.headers.length ?? 1, 1)
     developer?.[Symbol.dispose]()
   })
 }

@@ -44,6 +44,9 @@ test('serveFiles() waits with CLOSE and WRITE for the READs before them', async 
   assert.ok((await Promise.all(reads)).every((bytes) => bytes.length === 65_536 && bytes.every((byte) => byte === 0x78)))
   await Promise.all([written, closed])
   assert.equal((await after).toString(), 'y'.repeat(10))
+  // Ids: 1 OPEN, 2 to 65 READ, 66 WRITE, 67 READ, 68 CLOSE.
+  assert.deepEqual(new Set(files.order.slice(1, 65)), new Set(Array.from({ length: 64 }, (_, n) => n + 2)))
+  assert.deepEqual(files.order.slice(65), [66, 67, 68])
 })
 
 test('serveFiles() stops reading requests while its answers are not taken', async () => {
