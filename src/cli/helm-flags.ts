@@ -22,14 +22,12 @@ export const helmFlags = {
 /** Values of the chart, as in Helm. */
 export const valueFlags = {
   set: Flags.string({
-    default: [],
     description: 'Set a value of the chart, e.g. image.registry=registry.example.com; several with commas.',
     helpValue: 'KEY=VALUE',
     multiple: true,
     multipleNonGreedy: true,
   }),
   'set-string': Flags.string({
-    default: [],
     description: 'As --set, but the value stays a string, e.g. image.tag=1.',
     helpValue: 'KEY=VALUE',
     multiple: true,
@@ -37,8 +35,7 @@ export const valueFlags = {
   }),
   values: Flags.string({
     char: 'f',
-    default: [],
-    description: 'YAML file of values; may be given several times, later ones win.',
+    description: 'YAML file of values, - for stdin; may be given several times, later ones win.',
     helpValue: 'FILE',
     multiple: true,
     multipleNonGreedy: true,

@@ -1,7 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { KubeConfig } from '@kubernetes/client-node'
-import { TpxError } from '../base/error.ts'
+import { systemCode, TpxError } from '../base/error.ts'
 import { type ApiAttempt, apiError } from './api-error.ts'
 import { HttpStatusError, readBody, requesterFor, requestOptions } from './api-request.ts'
 import { serverOf } from './kubeconfig.ts'
@@ -98,11 +98,22 @@ export class ApiClient {
 
   async #send(request: Request): Promise<{ body: string; status: number }> {
     try {
-      return await this.#exchange(request)
+      return await this.#patiently(request)
     } catch (error) {
       if (!(error instanceof HttpStatusError)) throw error
       const failure = apiError(error, this.kubeConfig, request.attempt)
       throw new TpxError(failure.code, failure.message, { cause: error, hint: failure.hint })
+    }
+  }
+
+  /** A kept connection may be closed by the server just when a request is sent: what changes nothing, or deletes, is sent again. */
+  async #patiently(request: Request): Promise<{ body: string; status: number }> {
+    try {
+      return await this.#exchange(request)
+    } catch (error) {
+      const isCut = error instanceof TpxError && ['ECONNRESET', 'EPIPE'].includes(systemCode(error.cause) ?? '')
+      if (!isCut) throw error
+      return this.#exchange(request)
     }
   }
 

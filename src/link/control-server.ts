@@ -72,7 +72,7 @@ async function forward(
 ): Promise<unknown> {
   const notice = setTimeout(() => progress('Waiting for the tunnel'), control.isUp ? 2 ** 31 - 1 : SILENT_MS)
   const client = await control.get(TUNNEL_LIMIT_MS, tunnelContainer).finally(() => clearTimeout(notice))
-  return client.forward(method, params, progress)
+  return control.forward(client, { method, params, progress })
 }
 
 function readOwnership(params: unknown): Ownership {

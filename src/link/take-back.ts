@@ -49,7 +49,9 @@ export async function tellTunnel(control: TunnelControl, method: 'leave' | 'quit
   const limit = new Promise((resolve) => {
     timer = setTimeout(resolve, LEAVE_LIMIT_MS)
   })
-  await attempt(logger, method, async () => Promise.race([(await control.get(0, '')).forward(method, params), limit]))
+  await attempt(logger, method, async () =>
+    Promise.race([control.forward(await control.get(0, ''), { method, params, progress: () => {} }), limit]),
+  )
   clearTimeout(timer)
 }
 

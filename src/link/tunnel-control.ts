@@ -1,11 +1,19 @@
 import type { Duplex } from 'node:stream'
 import { TpxError } from '../base/error.ts'
 import { ControlClient } from '../wire/control-channel.ts'
+import type { TunnelSnapshot } from '../wire/control.ts'
 
-/** The tunnel's control stream, whenever there is one: the tunnel opens it and answers on it. The newest counts. */
+/** Calls after which the tunnel may have more, or less, to go on with. */
+const CHANGES = new Set(['attach', 'connect', 'leave', 'quit'])
+
+/**
+ * The tunnel's control stream, whenever there is one: the tunnel opens it and answers on it. The newest counts.
+ * A new tunnel is first told what the one before it held.
+ */
 export class TunnelControl {
   readonly #waiting = new Set<(client: ControlClient) => void>()
   #client: ControlClient | undefined
+  #snapshot: TunnelSnapshot | null = null
 
   get isUp(): boolean {
     return this.#client !== undefined
@@ -15,6 +23,8 @@ export class TunnelControl {
     this.#client?.close()
     const client = new ControlClient(stream)
     this.#client = client
+    // A tunnel of another version may not know the call: then it starts from nothing.
+    client.call('resume', { snapshot: this.#snapshot }).catch(() => {})
     stream.once('close', () => {
       if (this.#client === client) this.#client = undefined
     })
@@ -43,6 +53,19 @@ export class TunnelControl {
       }, limitMs)
       this.#waiting.add(give)
     })
+  }
+
+  /** Forwards a call of the CLI; what the tunnel holds afterwards is remembered. */
+  async forward(client: ControlClient, call: { method: string; params: unknown; progress: (text: string) => void }): Promise<unknown> {
+    try {
+      return await client.forward(call.method, call.params, call.progress)
+    } finally {
+      if (CHANGES.has(call.method)) void this.#remember(client)
+    }
+  }
+
+  async #remember(client: ControlClient): Promise<void> {
+    this.#snapshot = await client.call('snapshot', {}).catch(() => this.#snapshot)
   }
 
   close(): void {

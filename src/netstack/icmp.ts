@@ -16,7 +16,7 @@ const HEADER_BYTES = 8
 const TYPE = { 4: 3, 6: 1 } as const
 const CODE = { 4: { host: 1, network: 0, port: 3 }, 6: { host: 3, network: 0, port: 4 } } as const
 /** How much of the failed packet is quoted, so that the error is no longer than RFC 1812 §4.3.2.3 and RFC 4443 §3.1 allow. */
-const MAX_QUOTE = { 4: 576 - 20 - HEADER_BYTES, 6: 1280 - 40 - HEADER_BYTES } as const
+export const MAX_QUOTE = { 4: 576 - 20 - HEADER_BYTES, 6: 1280 - 40 - HEADER_BYTES } as const
 const ECHO_REQUEST = { 4: 8, 6: 128 } as const
 
 /** Builds the error that a router sends for `failed`, as if from the host that it was sent to. */

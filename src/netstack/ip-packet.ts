@@ -89,9 +89,9 @@ function parseIpv6(bytes: Uint8Array): IpPacket | undefined {
   }
 }
 
-/** A copy that outlives the reader's buffer. */
-export function copyPacket(packet: IpPacket): IpPacket {
-  const bytes = packet.bytes.slice()
+/** A copy that outlives the reader's buffer; of a longer packet the first `maxBytes`, headers of at most 60 bytes included. */
+export function copyPacket(packet: IpPacket, maxBytes: number = packet.bytes.length): IpPacket {
+  const bytes = packet.bytes.slice(0, maxBytes)
   const view = (part: Uint8Array): Uint8Array => {
     const at = part.byteOffset - packet.bytes.byteOffset
     return bytes.subarray(at, at + part.length)

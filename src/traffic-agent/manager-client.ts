@@ -17,6 +17,8 @@ import type { Settings } from './settings.ts'
 
 const REMAIN_EVERY_MS = 5_000
 const CALL_TIMEOUT_MS = 5_000
+/** While the manager's Pod is replaced, its Service may swallow a SYN; a new try a moment later gets through. */
+const CONNECT_TIMEOUT_MS = 3_000
 const DEPART_TIMEOUT_MS = 2_000
 /** How long a manager may still be hearing from the owners of attachments that an earlier manager knew. */
 const REANNOUNCE_MS = 60_000
@@ -89,7 +91,7 @@ export class ManagerClient {
     const client = openClient(this.#options.settings)
     this.#client?.close()
     this.#client = client
-    await client.version(create(EmptySchema), undefined, deadline())
+    await client.version(create(EmptySchema), undefined, deadline(CONNECT_TIMEOUT_MS))
     if (!this.#session) {
       this.#session = await client.arriveAsAgent(create(pb.AgentInfoSchema, agentInfo(this.#options.settings)), undefined, deadline())
       this.#options.logger.info('arrived at the manager')
@@ -193,6 +195,6 @@ function agentInfo({ config, podIp, podName, podUid }: Settings): MessageInitSha
   }
 }
 
-function deadline(): grpc.CallOptions {
-  return { deadline: Date.now() + CALL_TIMEOUT_MS }
+function deadline(timeoutMs: number = CALL_TIMEOUT_MS): grpc.CallOptions {
+  return { deadline: Date.now() + timeoutMs }
 }

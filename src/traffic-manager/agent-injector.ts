@@ -18,7 +18,7 @@ export type InjectorTimes = RolloutTimes & {
   settleMs: number
 }
 
-const TIMES: InjectorTimes = { arrivalMs: 60_000, failureMs: 1000, pollMs: 500, settleMs: 15_000, staleMs: 15_000 }
+const TIMES: InjectorTimes = { arrivalMs: 60_000, failureMs: 1000, pollMs: 500, proxyMs: 1000, settleMs: 15_000, staleMs: 15_000 }
 
 /** What {@link AgentInjector.ensureAgent} waits for. */
 export type Arrival = {
@@ -59,7 +59,7 @@ export class AgentInjector {
 
   /**
    * Rolls the workload out unless it has Pods with an agent, and waits until one has arrived and, for 15 s at most, until
-   * no ready Pod without agent is left. A failed roll-out is taken back.
+   * no ready Pod without agent is left, and a second more for kube-proxy. A failed roll-out is taken back.
    * @throws TpxError AGENT_NOT_READY with the cluster's own words within about 2 s of a fatal state, or after 60 s;
    *   WORKLOAD_NOT_FOUND; KUBERNETES_*; the signal's reason
    */

@@ -23,6 +23,8 @@ export type RolloutTimes = {
   /** A failure must be seen for this long: a Pod that cannot be scheduled now may be in a moment. */
   failureMs: number
   pollMs: number
+  /** How long kube-proxy may still send connections to Pods that are gone: its minSyncPeriod. */
+  proxyMs: number
   /** An agent of a Pod that is ready for this long and did not arrive never will: its CA is out of date, or it hangs. */
   staleMs: number
 }
@@ -80,14 +82,19 @@ export class Rollout {
   }
 
   /**
-   * To be called after an agent arrived: waits until every ready Pod has one, so that no traffic passes it by.
+   * To be called after an agent arrived: waits until every ready Pod has one and Services lead to these, so that no
+   * traffic passes it by.
    * Gives up silently after `limitMs`.
    */
   async settled(limitMs: number, signal: AbortSignal): Promise<void> {
     this.#hasArrived = true
     const end = performance.now() + limitMs
     while (performance.now() < end && !signal.aborted) {
-      if (await this.#isSettled().catch(() => false)) return
+      if (await this.#isSettled().catch(() => false)) {
+        if (this.#marker !== undefined) await sleep(this.#times.proxyMs, undefined, { signal }).catch(() => {})
+        return
+      }
+
       await sleep(this.#times.pollMs / 2, undefined, { signal }).catch(() => {})
     }
 

@@ -1,12 +1,10 @@
-import * as grpc from '@grpc/grpc-js'
 import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
-import type { Attachment, AttachParams } from '../wire/control.ts'
+import type { Attachment, AttachParams, TunnelSnapshot } from '../wire/control.ts'
 import { InterceptDispositionType as Disposition, type InterceptInfo } from '../wire/generated/manager_pb.ts'
-import { grpcStatus } from '../wire/grpc.ts'
 import type { Carrier } from './carrier.ts'
-import { createIntercept, prepare, removeIntercept, waitActive } from './engage.ts'
+import { createIntercept, type Engagement, findIntercept, prepare, removeIntercept, waitActive } from './engage.ts'
 import { HeldAttachment } from './held-attachment.ts'
 import type { Reach } from './inbound-sessions.ts'
 import type { ManagerSession } from './manager-session.ts'
@@ -44,13 +42,28 @@ export class Attachments {
     manager.intercepts.onChange((intercepts) => this.#onIntercepts(intercepts))
     manager.state.onChange(({ leg, sessionId }) => {
       if (leg.state !== 'up' || !sessionId) return
-      for (const held of this.#held.values()) if (held.sessionId && held.sessionId !== sessionId) this.#restore(held, sessionId)
+      for (const held of this.#held.values()) if (held.kept && held.sessionId !== sessionId) this.#restore(held, sessionId)
     })
   }
 
   /** @param options `secrets`: whether environments go along */
   list(options: { secrets: boolean }): Attachment[] {
     return [...this.#held.values()].map((held) => held.view(options))
+  }
+
+  /** What a tunnel after this one needs to go on. */
+  snapshot(): TunnelSnapshot['attachments'] {
+    const kept = [...this.#held.values()].filter((held) => held.kept)
+    return kept.map((held) => ({ params: { ...held.params, localPort: held.localPort }, sftpPort: held.sftpPort }))
+  }
+
+  /** Takes over what a tunnel before this one held; it is made usable when the session is up. Before {@link ManagerSession.run}. */
+  resume(attachments: TunnelSnapshot['attachments']): void {
+    for (const { params, sftpPort } of attachments) {
+      const held = new HeldAttachment(params, sftpPort)
+      held.kept = true
+      this.#held.set(params.name, held)
+    }
   }
 
   /**
@@ -95,6 +108,7 @@ export class Attachments {
     const limit = AbortSignal.timeout(attachLimitMs)
     try {
       await this.#establish(held, { report: texts.report, signal: AbortSignal.any([held.ending.signal, limit]) })
+      held.kept = true
       held.settled = true
     } catch (error) {
       if (held.ending.signal.aborted) throw new TpxError('INTERRUPTED', `The attachment "${held.params.name}" was left before it was ready`)
@@ -136,17 +150,15 @@ export class Attachments {
 
   /** After the session was lost: the same attachment in the new one, tried until it works or is left. */
   #restore(held: HeldAttachment, sessionId: string): void {
-    const { logger, manager, settings } = this.#options
+    const { carrier, logger, manager } = this.#options
     held.sessionId = sessionId
     held.settled = false
     held.state = 'waiting'
     const { signal } = held.ending
     const attempt = async (): Promise<boolean> => {
       if (manager.state.value.sessionId !== sessionId) return true
-      const engagement = await prepare(manager, { ...held.params, localPort: held.localPort }, { settings, signal })
-      await createIntercept(manager, engagement, signal).catch((error: unknown) => {
-        if (grpcStatus(error) !== grpc.status.ALREADY_EXISTS) throw error
-      })
+      const engagement = (await findIntercept(manager, held.params)) ?? (await this.#makeAgain(held))
+      if (!held.isOpen) await held.open(engagement, { carrier, logger })
       held.activate(
         await waitActive(manager, engagement, {
           onWaiting: () => {},
@@ -163,6 +175,14 @@ export class Attachments {
       logger.warn({ attachment: held.params.name }, `attachment not restored yet: ${messageOf(error)}`)
     }
     void keepTrying(attempt, { backoff: RESTORE_BACKOFF, onError, signal })
+  }
+
+  async #makeAgain(held: HeldAttachment): Promise<Engagement> {
+    const { manager, settings } = this.#options
+    const { signal } = held.ending
+    const engagement = await prepare(manager, { ...held.params, localPort: held.localPort }, { settings, signal })
+    await createIntercept(manager, engagement, signal)
+    return engagement
   }
 
   #onIntercepts(intercepts: readonly InterceptInfo[]): void {

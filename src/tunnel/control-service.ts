@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import { VERSION } from '../base/version.ts'
 import { once } from 'node:events'
-import type { ControlMethod, ControlMethods, Leg, SessionStatus, TunnelStatus } from '../wire/control.ts'
+import type { ControlMethod, ControlMethods, Leg, SessionStatus, TunnelSnapshot, TunnelStatus } from '../wire/control.ts'
 import { serveControl } from '../wire/control-channel.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
@@ -15,6 +15,8 @@ import type { Settings } from './settings.ts'
 import type { WorkloadList } from './workload-list.ts'
 
 const BACKOFF = { firstMs: 50, mostMs: 1000 }
+/** The link's first call is there at once or never. */
+const RESUME_LIMIT_MS = 1000
 
 type Options = {
   attachments: Attachments
@@ -23,6 +25,8 @@ type Options = {
   manager: ManagerSession
   /** Ends the program, after the answer is out. */
   onQuit: () => void
+  /** Called once: with what to go on from, or null; the session begins then. */
+  onResume: (snapshot: TunnelSnapshot | null) => void
   readiness: Readiness
   settings: Settings
   workloads: WorkloadList
@@ -37,6 +41,7 @@ type Handlers = {
 export class ControlService {
   readonly #handlers: Handlers
   readonly #options: Options
+  #isResumed = false
 
   constructor(options: Options) {
     this.#options = options
@@ -50,6 +55,8 @@ export class ControlService {
       },
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
       quit: () => this.#quit(),
+      resume: async ({ snapshot }) => this.#resume(snapshot),
+      snapshot: async () => ({ attachments: attachments.snapshot(), sessionId: options.manager.state.value.sessionId }),
       status: async () => this.status(),
     }
   }
@@ -61,8 +68,13 @@ export class ControlService {
       const stop = (): void => void stream.destroy()
       signal.addEventListener('abort', stop, { once: true })
       serveControl(stream, (method, params, progress) => this.handle(method, params, progress))
+      // A link of another version may not know the call.
+      const impatience = setTimeout(() => this.#resume(null), RESUME_LIMIT_MS)
       stream.once('end', stop)
-      await once(stream, 'close').finally(() => signal.removeEventListener('abort', stop))
+      await once(stream, 'close').finally(() => {
+        clearTimeout(impatience)
+        signal.removeEventListener('abort', stop)
+      })
       return false
     }
     await keepTrying(live, {
@@ -131,6 +143,12 @@ export class ControlService {
     const session = this.#session()
     if (!session) throw new TpxError('MANAGER_UNREACHABLE', 'The traffic-manager has said nothing about the cluster')
     return session
+  }
+
+  #resume(snapshot: TunnelSnapshot | null): Record<string, never> {
+    if (!this.#isResumed) this.#options.onResume(snapshot)
+    this.#isResumed = true
+    return {}
   }
 
   async #quit(): Promise<Record<string, never>> {

@@ -5,10 +5,12 @@ import { TpxError } from '../base/error.ts'
 import type { AttachParams } from '../wire/control.ts'
 import {
   CreateInterceptRequestSchema,
+  GetInterceptRequestSchema,
   InterceptDispositionType as Disposition,
   type InterceptInfo,
   type InterceptSpecSchema,
   type PreparedIntercept,
+  PreparedInterceptSchema,
   RemoveInterceptRequest2Schema,
 } from '../wire/generated/manager_pb.ts'
 import { grpcStatus } from '../wire/grpc.ts'
@@ -99,6 +101,26 @@ export async function createIntercept(manager: ManagerSession, { spec }: Engagem
       callOptions({ limitMs: CALL_LIMIT_MS, signal }),
     ),
   )
+}
+
+/** The intercept of that name that this session holds already: it is taken over instead of made again. null where there is none. */
+export async function findIntercept(manager: ManagerSession, params: AttachParams): Promise<Engagement | null> {
+  try {
+    const { spec } = await manager.call((client, id) =>
+      client.getIntercept(
+        create(GetInterceptRequestSchema, { name: params.name, session: sessionInfo(id) }),
+        undefined,
+        within(REMOVE_LIMIT_MS),
+      ),
+    )
+    if (!spec) return null
+    const { containerName, containerPort, protocol, serviceName, servicePort, servicePortName, serviceUid, workloadKind } = spec
+    const about = { containerName, containerPort, protocol, serviceName, servicePort, servicePortName, serviceUid, workloadKind }
+    return { localPort: spec.targetPort, params, prepared: create(PreparedInterceptSchema, about), spec }
+  } catch (error) {
+    if (grpcStatus(error) === grpc.status.NOT_FOUND) return null
+    throw error
+  }
 }
 
 /** Removes the intercept; one that is gone already is fine. @throws TpxError when the manager cannot be asked */

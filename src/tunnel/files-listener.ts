@@ -30,10 +30,17 @@ export class FilesListener {
     this.#server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => void this.#serve(socket))
   }
 
-  static async start(options: { carrier: Carrier; logger: Logger; source: FilesSource }): Promise<FilesListener> {
+  /** @param options `port`: the one that mount containers know from a tunnel before this one; 0, and where it is taken: any */
+  static async start(options: { carrier: Carrier; logger: Logger; port: number; source: FilesSource }): Promise<FilesListener> {
     const listener = new FilesListener(options)
-    listener.#server.listen({ host: '127.0.0.1', port: 0 })
-    await once(listener.#server, 'listening')
+    const listen = async (port: number): Promise<void> => {
+      listener.#server.listen({ host: '127.0.0.1', port })
+      await once(listener.#server, 'listening')
+    }
+    await listen(options.port).catch((error: unknown) => {
+      if (options.port === 0) throw error
+      return listen(0)
+    })
     return listener
   }
 

@@ -26,14 +26,27 @@ export class HeldAttachment {
   readonly params: AttachParams
   /** The session in which the intercept was created. */
   sessionId: string | null = null
+  /** Whether it shall outlive a lost session: it was made once. */
+  kept = false
   /** false while it is being made, for the first time or again after a lost session. */
   settled = false
   state: Attachment['state'] = 'waiting'
   #files: FilesListener | null = null
   #info: InterceptInfo | null = null
+  readonly #wantedSftpPort: number
 
-  constructor(params: AttachParams) {
+  /** @param sftpPort of the same attachment in a tunnel before this one */
+  constructor(params: AttachParams, sftpPort = 0) {
     this.params = params
+    this.#wantedSftpPort = sftpPort
+  }
+
+  get isOpen(): boolean {
+    return this.inbound !== null
+  }
+
+  get sftpPort(): number {
+    return this.#files?.port ?? this.#wantedSftpPort
   }
 
   get localPort(): number {
@@ -45,7 +58,9 @@ export class HeldAttachment {
     this.engagement = engagement
     const inbound = new InboundSessions({ carrier, localPort: engagement.localPort, logger })
     this.inbound = inbound
-    this.#files = await FilesListener.start({ carrier, logger, source: { key: () => this.#key, pods: () => inbound.pods } })
+    const source = { key: () => this.#key, pods: () => inbound.pods }
+    this.#files = await FilesListener.start({ carrier, logger, port: this.#wantedSftpPort, source })
+    if (this.ending.signal.aborted) this.close()
   }
 
   /** Takes over what the manager says about the ACTIVE intercept. */
@@ -92,7 +107,7 @@ export class HeldAttachment {
       serviceName: prepared.serviceName,
       servicePort: prepared.servicePort,
       servicePortName: prepared.servicePortName,
-      sftpPort: this.#files?.port ?? 0,
+      sftpPort: this.sftpPort,
       state: this.state,
       workload: this.params.workload,
       workloadKind: prepared.workloadKind,

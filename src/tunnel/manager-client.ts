@@ -7,7 +7,7 @@ import { type GrpcClient, grpcClient, grpcStatus } from '../wire/grpc.ts'
 /** A typed client of the traffic-manager. */
 export type ManagerClient = GrpcClient<typeof Manager>
 
-const REINSTALL_HINT = 'See whether its Pod runs: `kubectl get pods -n <manager namespace> -l app=traffic-manager`'
+const POD_HINT = 'See whether its Pod runs: `kubectl get pods -n <manager namespace> -l app=traffic-manager`'
 
 /** A client over one channel that never dials again by itself. */
 export function openManagerClient(address: string): ManagerClient {
@@ -35,9 +35,10 @@ export function asManagerError(error: unknown): TpxError {
   const { details, message } = error as Partial<grpc.ServiceError>
   const text = details || message || String(error)
   const status = grpcStatus(error)
-  const noAnswer = status === grpc.status.DEADLINE_EXCEEDED || status === grpc.status.UNAVAILABLE || status === grpc.status.CANCELLED
-  if (noAnswer)
-    return new TpxError('MANAGER_UNREACHABLE', `The traffic-manager does not answer: ${text}`, { cause: error, hint: REINSTALL_HINT })
+  if (status === grpc.status.DEADLINE_EXCEEDED)
+    return new TpxError('MANAGER_UNREACHABLE', 'The traffic-manager did not answer in time', { cause: error, hint: POD_HINT })
+  if (status === grpc.status.UNAVAILABLE || status === grpc.status.CANCELLED)
+    return new TpxError('MANAGER_UNREACHABLE', `The connection to the traffic-manager was lost: ${text}`, { cause: error, hint: POD_HINT })
   return new TpxError('MANAGER_UNREACHABLE', `The traffic-manager refused a request: ${text}`, { cause: error })
 }
 

@@ -72,6 +72,11 @@ export class ManagerSession {
     this.#settings = options.settings
   }
 
+  /** Takes over the session of a tunnel before this one, if the manager still knows it. Before {@link run}. */
+  resume(sessionId: string): void {
+    this.state.patch({ sessionId })
+  }
+
   /** Keeps the session until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await keepTrying(() => this.#live(signal), { backoff: BACKOFF, onError: (error) => this.#lose(error), signal })

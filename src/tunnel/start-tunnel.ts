@@ -10,6 +10,7 @@ import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
 import type { Settings } from './settings.ts'
+import type { TunnelSnapshot } from '../wire/control.ts'
 import { WorkloadList } from './workload-list.ts'
 
 /** How long the manager is given to take back what this tunnel held, milliseconds. */
@@ -48,14 +49,18 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   const readiness = new Readiness({ data, manager })
   const attachments = new Attachments({ carrier, logger, manager, settings })
   const workloads = new WorkloadList(manager)
-  const control = new ControlService({ attachments, data, logger, manager, onQuit, readiness, settings, workloads })
+  const onResume = (snapshot: TunnelSnapshot | null): void => {
+    if (snapshot?.sessionId) manager.resume(snapshot.sessionId)
+    attachments.resume(snapshot?.attachments ?? [])
+    void manager.run(signal)
+  }
+  const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
   const ending = new AbortController()
   const { signal } = ending
   const resolver = makeResolver({ carrier, logger, manager, settings })
 
-  // The control stream first: it tells the user why the rest is not there yet.
+  // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
-  void manager.run(signal)
   void data.run(signal)
   const network = await startNetwork({ dialer: data, logger })
   followSubnets(manager, network, { logger, readiness })

@@ -1,4 +1,5 @@
 import type { Logger } from '../base/logger.ts'
+import { MAX_QUOTE } from '../netstack/icmp.ts'
 import { formatAddress } from '../netstack/ip-address.ts'
 import { copyPacket, type IpPacket } from '../netstack/ip-packet.ts'
 import { encodeUdpDatagram, MAX_UDP_DATA, type UdpDatagram } from '../netstack/udp-datagram.ts'
@@ -63,7 +64,8 @@ export class UdpFlows {
   #open(key: string, packet: IpPacket, { destinationPort, sourcePort }: UdpDatagram): Entry {
     const [oldest] = this.#entries.keys()
     if (this.#entries.size >= MAX_FLOWS && oldest !== undefined) this.#close(oldest)
-    const first = copyPacket(packet)
+    // As much as an ICMP error quotes.
+    const first = copyPacket(packet, MAX_QUOTE[packet.version])
     const { dialer, send } = this.#options
     const flow = dialer.udp(
       { address: formatAddress(packet.destination), port: destinationPort },

@@ -1,4 +1,4 @@
-import type http2 from 'node:http2'
+import http2 from 'node:http2'
 import { LengthPrefixReader, withLength } from '../dns/length-prefix.ts'
 import { DialError, openDataStream, PROTOCOL_HEADER } from '../wire/data-stream.ts'
 import type { UdpFlow, UdpHandlers } from './dialer.ts'
@@ -39,12 +39,21 @@ export class UdpStream implements UdpFlow {
 
   #begin(stream: http2.ClientHttp2Stream): void {
     if (this.#abort.signal.aborted) return stream.close()
+    const { session } = stream
+    const isLost = (): boolean => !session || session.destroyed
     this.#stream = stream
     const reader = new LengthPrefixReader()
     stream.on('data', (chunk: Buffer) => {
       for (const datagram of reader.push(chunk)) if (!this.#abort.signal.aborted) this.#handlers.onDatagram(datagram)
     })
-    stream.once('close', () => this.#end(stream.rstCode ? 'ECONNRESET' : undefined))
+    stream.once('end', () => {
+      // A lost session shows as `aborted` and then a clean end.
+      if (!stream.aborted) this.#end(undefined)
+      stream.close()
+    })
+    // The far side resets a flow when ICMP said that nobody listens; everything else is the session's end.
+    const { NGHTTP2_INTERNAL_ERROR } = http2.constants
+    stream.once('close', () => this.#end(stream.rstCode === NGHTTP2_INTERNAL_ERROR && !isLost() ? 'ECONNREFUSED' : 'ECONNRESET'))
     for (const framed of this.#waiting) stream.write(framed)
     this.#waiting = []
   }

@@ -45,7 +45,9 @@ export class ControlClient {
   }
 
   #onLine(line: string): void {
-    const reply = JSON.parse(line) as ControlReply
+    const reply = parseLine<ControlReply>(line)
+    // A peer that speaks something else is not ours: its stream ends, never this program.
+    if (!reply) return void this.#stream.destroy()
     const call = this.#pending.get(reply.id)
     if (!call) return
     if ('progress' in reply) return void call.onProgress?.(reply.progress)
@@ -73,5 +75,17 @@ export function serveControl(stream: Duplex, handler: ControlHandler): void {
   }
 
   stream.on('error', () => {})
-  createInterface({ input: stream }).on('line', (line) => void answer(JSON.parse(line) as ControlRequest))
+  createInterface({ input: stream }).on('line', (line) => {
+    const request = parseLine<ControlRequest>(line)
+    if (request) void answer(request)
+    else stream.destroy()
+  })
+}
+
+function parseLine<T>(line: string): T | undefined {
+  try {
+    return JSON.parse(line) as T
+  } catch {
+    return undefined
+  }
 }

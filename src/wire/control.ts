@@ -107,6 +107,15 @@ export type Ownership = {
   quit: boolean
 }
 
+/**
+ * What a tunnel needs to go on where another process left off: kept by the link, in memory, over a crash or an upgrade of the
+ * tunnel container. The session id is a bearer: it is handed back to the tunnel only.
+ */
+export type TunnelSnapshot = {
+  attachments: { params: AttachParams; sftpPort: number }[]
+  sessionId: string | null
+}
+
 /** Method -> parameters and result. */
 export type ControlMethods = {
   attach: { params: AttachParams; result: Attachment }
@@ -119,6 +128,10 @@ export type ControlMethods = {
   'link.quit': { params: Record<string, never>; result: Record<string, never> }
   'link.status': { params: Record<string, never>; result: LinkStatus }
   list: { params: { namespace: string | null }; result: Workload[] }
+  /** The link's first call on every control stream; null where it knows nothing. The session begins after it. */
+  resume: { params: { snapshot: TunnelSnapshot | null }; result: Record<string, never> }
+  /** Asked by the link after every call that may have changed something. */
+  snapshot: { params: Record<string, never>; result: TunnelSnapshot }
   /** Leaves all attachments and departs the session; the tunnel ends afterwards. */
   quit: { params: Record<string, never>; result: Record<string, never> }
   status: { params: Record<string, never>; result: TunnelStatus }

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { TpxError } from '../../src/base/error.ts'
 import { type Installed, installManager, upgradeManager } from '../../src/session/helm-install.ts'
 import { uninstallManager, type Uninstalled } from '../../src/session/helm-uninstall.ts'
+import { type Ended, tpx, tpxOk } from '../helpers/tpx.ts'
 
 // Webhooks are called in the order of their names: this one must come before those of other suites in the same cluster.
 const NAMESPACE = 'a-helm-test'
@@ -332,6 +333,25 @@ describe('tpx helm install that fails', () => {
     assert.match((await uninstall()).namespaceKept ?? '', /^it holds configmaps\/mine$/)
     await kubectl('delete', 'namespace', NAMESPACE)
     await assertNothingLeft()
+  })
+})
+
+describe('the tpx helm commands', () => {
+  const env = { KUBECONFIG: kubeconfig, TPX_MANAGER_NAMESPACE: NAMESPACE }
+  const codeOf = ({ json }: Ended): string => (json as { error: { code: string } }).error.code
+
+  test('answer in JSON on stdout, and say in words what went wrong and what to do', async () => {
+    const { json } = await tpxOk(['helm', 'install', '-o', 'json', '--set', 'logLevel=debug'], { env })
+    assert.deepEqual((json as Installed).namespace, NAMESPACE)
+    const again = await tpx(['helm', 'install', '-o', 'json'], { env })
+    assert.deepEqual([again.status, codeOf(again)], [4, 'MANAGER_EXISTS'])
+    const typo = await tpx(['helm', 'upgrade', '--set', 'logLevl=debug', '--output=json'], { env })
+    assert.deepEqual([typo.status, codeOf(typo)], [2, 'CHART_INVALID'])
+    assert.match(typo.stderr, /^Error: There is no value "logLevl" \[CHART_INVALID\]\nNext: {2}Did you mean "logLevel"\?/)
+    assert.equal((await tpx(['helm', 'upgrade', '--timeout', 'soon'], { env })).status, 2)
+    const gone = await tpxOk(['helm', 'uninstall'], { env })
+    assert.equal(gone.stdout, `Removed the traffic-manager from namespace "${NAMESPACE}"`)
+    assert.equal((await tpx(['helm', 'upgrade'], { env })).status, 3)
   })
 })
 

@@ -32,7 +32,7 @@ export default class HelmInstall extends TpxCommand<typeof HelmInstall> {
       root: this.config.root,
       signal: abortOnSignal(),
       timeoutMs,
-      values: { files: flags.values, set: flags.set, setString: flags['set-string'] },
+      values: { files: flags.values ?? [], set: flags.set ?? [], setString: flags['set-string'] ?? [] },
       wait: flags.wait,
     })
     return { data, text: `Installed the traffic-manager ${data.version} (${data.image}) in namespace "${data.namespace}"\n` }

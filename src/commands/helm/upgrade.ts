@@ -30,7 +30,7 @@ export default class HelmUpgrade extends TpxCommand<typeof HelmUpgrade> {
       root: this.config.root,
       signal: abortOnSignal(),
       timeoutMs,
-      values: { files: flags.values, set: flags.set, setString: flags['set-string'] },
+      values: { files: flags.values ?? [], set: flags.set ?? [], setString: flags['set-string'] ?? [] },
       wait: flags.wait,
     })
     const removed = data.removed.length ? `; removed ${data.removed.join(', ')}` : ''

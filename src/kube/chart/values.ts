@@ -51,7 +51,7 @@ export function parseValues(text: string, name: string): ChartMap {
 
 async function readValues(file: string): Promise<ChartMap> {
   try {
-    return parseValues(await readFile(file, 'utf8'), file)
+    return parseValues(await readFile(file === '-' ? '/dev/stdin' : file, 'utf8'), file)
   } catch (cause) {
     if (cause instanceof TpxError) throw cause
     throw new TpxError('CHART_INVALID', `The values file "${file}" cannot be read: ${systemCode(cause) ?? messageOf(cause)}`, { cause })

@@ -53,7 +53,7 @@ export async function tryGate(options: string[]): Promise<string> {
     name: uniqueName('tpx-gate-try'),
     options: [...mountOf(programs.directory), ...options],
   })
-  return gate.waitForLog(/^(ready|TpxError)[^]*/, { timeoutMs: 15_000 })
+  return await gate.waitForLog(/^(ready|TpxError)[^]*/, { timeoutMs: 15_000 })
 }
 
 /** Starts all four. `env` goes to the gate; `ipv6` is whether the namespace has IPv6. */

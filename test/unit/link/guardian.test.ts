@@ -46,7 +46,9 @@ function start(states: Record<string, boolean> = {}) {
   const { docker, emit } = fakeDocker(log, states)
   const control = new TunnelControl()
   const [near, far] = duplexPair()
-  serveControl(far, async (method, params) => void log.push(`${method} ${JSON.stringify(params)}`))
+  serveControl(far, async (method, params) => {
+    if (method !== 'resume' && method !== 'snapshot') log.push(`${method} ${JSON.stringify(params)}`)
+  })
   control.adopt(near)
   const guardian = new Guardian({
     connection: 'c',

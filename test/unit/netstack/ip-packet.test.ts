@@ -112,4 +112,14 @@ describe('ip-packet', () => {
     buffer.fill(0)
     assert.deepEqual(copy, parseIpPacket(SYN6))
   })
+
+  it('copyPacket() keeps no more than it is asked for', () => {
+    const packet = parseIpPacket(UDP4)
+    assert.ok(packet)
+    const { bytes, destination, payload, source } = copyPacket(packet, 28)
+    assert.deepEqual(
+      { bytes, destination, payload, source },
+      { bytes: UDP4.slice(0, 28), destination: packet.destination, payload: UDP4.slice(20, 28), source: packet.source },
+    )
+  })
 })

@@ -12,7 +12,7 @@ import { FakeCluster } from '../../fakes/fake-cluster.ts'
 import { applyJsonPatch } from '../../helpers/apply-json-patch.ts'
 import { AGENT, aPod, aWorkload, webService } from '../../helpers/pods.ts'
 
-const TIMES: InjectorTimes = { arrivalMs: 200, failureMs: 5, pollMs: 4, settleMs: 100, staleMs: 20 }
+const TIMES: InjectorTimes = { arrivalMs: 200, failureMs: 5, pollMs: 4, proxyMs: 1, settleMs: 100, staleMs: 20 }
 const TARGET: AgentTarget = { containerPort: 8080, kind: 'Deployment', namespace: 'shop', workload: 'web-app' }
 const WANTED = 'tpx.dev/restartedAt'
 const READY = { conditions: [{ status: 'True', type: 'Ready' }] }

@@ -199,3 +199,34 @@ test('The port of the volumes leads to an agent, and resets when the path is fro
   const third = net.connect(sftpPort, '127.0.0.1')
   assert.equal(((await once(third, 'error'))[0] as NodeJS.ErrnoException).code, 'ECONNRESET')
 })
+
+test('A tunnel after a crash goes on: same session, same intercept, same port of the volumes', async (t) => {
+  const crashed = await startFixture(t)
+  const port = await startApp(t)
+  const [agent] = addPods(crashed, 'web-app-1')
+  const before = await crashed.attachments.attach(params(port), nobody)
+  const snapshot = { attachments: crashed.attachments.snapshot(), sessionId: crashed.session.state.value.sessionId }
+  crashed.link.down = new TpxError('CARRIER_FAILED', 'crashed')
+  crashed.manager.cut()
+  agent!.cut()
+  await eventually('down', () => crashed.session.state.value.leg.state === 'down')
+  await crashed.attachments.leaveAll()
+
+  const fixture = await startFixture(t, { after: { fixture: crashed, snapshot } })
+  await eventually('active', () => fixture.attachments.list({ secrets: true })[0]?.state === 'active')
+  assert.equal(await connectThrough(agent!), 'app got: hello')
+  const [after] = fixture.attachments.list({ secrets: true })
+  assert.deepEqual([after!.sftpPort, after!.localPort, after!.environment], [before.sftpPort, port, { GREETING: 'hi' }])
+  assert.deepEqual([fixture.manager.arrivals, fixture.manager.calls.filter((call) => call === 'createIntercept').length], [1, 1])
+})
+
+test('A tunnel after a crash makes its attachments anew when the manager has forgotten them', async (t) => {
+  const fixture = await startFixture(t, {
+    after: {
+      fixture: await startFixture(t),
+      snapshot: { attachments: [{ params: params(4711), sftpPort: 0 }], sessionId: 'session-gone' },
+    },
+  })
+  await eventually('active', () => fixture.attachments.list({ secrets: true })[0]?.state === 'active')
+  assert.equal(fixture.attachments.list({ secrets: true })[0]!.localPort, 4711)
+})

@@ -21,6 +21,11 @@ import {
   PreparedInterceptSchema,
   SessionInfoSchema,
   VersionInfo2Schema,
+  type WorkloadEvent_Type,
+  WorkloadEventsDeltaSchema,
+  type WorkloadInfo_AgentState,
+  type WorkloadInfo_Kind,
+  type WorkloadInfo_State,
 } from '../../../src/wire/generated/manager_pb.ts'
 import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
 import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
@@ -28,6 +33,9 @@ import { STREAM_KEY } from '../../../src/wire/versions.ts'
 
 // oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
 type Call = any
+
+/** One workload, by the numbers of the protocol's enums. */
+export type FakeWorkload = { agentState: WorkloadInfo_AgentState; kind: WorkloadInfo_Kind; name: string; state: WorkloadInfo_State }
 
 /** A traffic-manager in this process: real gRPC and data streams on a loopback port. */
 export class FakeManager {
@@ -49,7 +57,8 @@ export class FakeManager {
   readonly #server = new grpc.Server()
   readonly #sockets = new Set<net.Socket>()
   readonly #tcp: net.Server
-  readonly #watchers = { intercepts: new Set<Call>(), pods: new Set<Call>() }
+  workloads: FakeWorkload[] = []
+  readonly #watchers = { intercepts: new Set<Call>(), pods: new Set<Call>(), workloads: new Set<Call>() }
 
   constructor() {
     this.#server.addService(serviceDefinition(Manager), this.#handlers() as grpc.UntypedServiceImplementation)
@@ -88,6 +97,17 @@ export class FakeManager {
     for (const call of this.#watchers.pods) call.write(this.#podSnapshot())
   }
 
+  /** @param type of the event: 0 added, 1 modified, 2 deleted */
+  publishWorkload(type: WorkloadEvent_Type, workload: FakeWorkload): void {
+    for (const call of this.#watchers.workloads) call.write(this.#workloadDelta(type, [workload]))
+  }
+
+  #workloadDelta(type: WorkloadEvent_Type, workloads: FakeWorkload[]) {
+    return create(WorkloadEventsDeltaSchema, {
+      events: workloads.map((workload) => ({ type, workload: { ...workload, namespace: 'shop' } })),
+    })
+  }
+
   #podSnapshot() {
     const agents = this.pods.map((pod) =>
       create(AgentPodInfoSchema, { ...pod, apiPort: 9900, namespace: 'shop', podId: `uid-${pod.podName}` }),
@@ -104,6 +124,10 @@ export class FakeManager {
     dataServer(socket, (stream, headers) => {
       const { host, port } = parseAuthority(String(headers[http2.constants.HTTP2_HEADER_AUTHORITY]))
       if (port === 1) return refuse(stream, 'ECONNREFUSED')
+      if (port === 2) {
+        stream.respond({ ':status': 200 })
+        return void stream.destroy(new Error('ECONNREFUSED'))
+      }
       stream.respond({ ':status': 200 })
       if (headers['tpx-protocol'] !== 'udp') stream.write(`${host} ${String(headers['tpx-source'])} `)
       stream.pipe(stream)
@@ -182,6 +206,11 @@ export class FakeManager {
         setImmediate(() => this.publish())
         return info
       }),
+      getIntercept: unary('getIntercept', ({ name }: { name: string }) => {
+        const found = this.intercepts.find(({ spec }) => spec?.name === name)
+        if (!found) throw new TpxError('ATTACHMENT_NOT_FOUND', 'none')
+        return found
+      }),
       removeIntercept: unary('removeIntercept', ({ name }: { name: string }) => {
         if (!this.intercepts.some(({ spec }) => spec?.name === name)) throw new TpxError('ATTACHMENT_NOT_FOUND', 'none')
         this.intercepts = this.intercepts.filter(({ spec }) => spec?.name !== name)
@@ -190,6 +219,7 @@ export class FakeManager {
       }),
       watchAgentPods: watch(this.#watchers.pods, () => this.#podSnapshot()),
       watchIntercepts: watch(this.#watchers.intercepts, () => create(InterceptInfoSnapshotSchema, { intercepts: this.intercepts })),
+      watchWorkloads: watch(this.#watchers.workloads, () => this.#workloadDelta(0, this.workloads)),
       watchClusterInfo: watch(null, () =>
         create(ClusterInfoSchema, {
           dns: { clusterDomain: 'cluster.local.' },

@@ -90,13 +90,13 @@ test('DataSession lets a dial wait while the session is opened again', async (t)
   stream.destroy()
 })
 
-test('DataSession gives a dial up with ECONNRESET when its app no longer waits', async (t) => {
+test('DataSession gives a dial up when its app no longer waits', async (t) => {
   const fixture = await startFixture(t)
   fixture.link.down = new TpxError('CARRIER_FAILED', 'no link')
   const gone = new AbortController()
   const dial = fixture.data.tcp({ address: '10.96.0.10', port: 80 }, { signal: gone.signal, source })
   gone.abort()
-  await assert.rejects(dial, { code: 'ECONNRESET' })
+  await assert.rejects(dial, { code: 'EHOSTUNREACH' })
 })
 
 test('DataSession says when the manager does not know tpx streams', async (t) => {
@@ -121,7 +121,9 @@ test('DataSession carries datagrams whole, those from before the session too, an
   assert.deepEqual(seen, ['one', '', 'three'])
   fixture.manager.cut()
   assert.equal(await ended.promise, 'ECONNRESET')
-  const refused = Promise.withResolvers<string | undefined>()
-  fixture.data.udp({ address: '10.96.0.10', port: 1 }, { onClose: refused.resolve, onDatagram: () => {} })
-  assert.equal(await refused.promise, 'ECONNREFUSED')
+  for (const port of [1, 2]) {
+    const refused = Promise.withResolvers<string | undefined>()
+    fixture.data.udp({ address: '10.96.0.10', port }, { onClose: refused.resolve, onDatagram: () => {} })
+    assert.equal(await refused.promise, 'ECONNREFUSED')
+  }
 })

@@ -9,6 +9,7 @@ import { Attachments } from '../../../src/tunnel/attachments.ts'
 import type { Carrier } from '../../../src/tunnel/carrier.ts'
 import { DataSession } from '../../../src/tunnel/data-session.ts'
 import { ManagerSession } from '../../../src/tunnel/manager-session.ts'
+import type { TunnelSnapshot } from '../../../src/wire/control.ts'
 import type { Settings } from '../../../src/tunnel/settings.ts'
 import { FakeAgent } from './fake-agent.ts'
 import { FakeManager } from './fake-manager.ts'
@@ -36,9 +37,14 @@ export type Fixture = {
   session: ManagerSession
 }
 
-export async function startFixture(t: TestContext, options: { attachLimitMs?: number } = {}): Promise<Fixture> {
-  const manager = await new FakeManager().start()
-  const agents = new Map<string, FakeAgent>()
+/** @param options `after`: the fixture whose tunnel crashed and whose snapshot this one goes on from */
+export async function startFixture(
+  t: TestContext,
+  options: { after?: { fixture: Fixture; snapshot: TunnelSnapshot }; attachLimitMs?: number } = {},
+): Promise<Fixture> {
+  const { after } = options
+  const manager = after?.fixture.manager ?? (await new FakeManager().start())
+  const agents = after?.fixture.agents ?? new Map<string, FakeAgent>()
   const link: Fixture['link'] = { down: null }
   const carrier: Carrier = {
     close: () => {},
@@ -57,7 +63,10 @@ export async function startFixture(t: TestContext, options: { attachLimitMs?: nu
   const logger = silentLogger()
   const session = new ManagerSession({ carrier, logger, settings })
   const data = new DataSession({ carrier, logger, manager: session, managerNamespace: settings.managerNamespace })
-  const attachments = new Attachments({ ...options, carrier, logger, manager: session, settings })
+  const { attachLimitMs = 60_000 } = options
+  const attachments = new Attachments({ attachLimitMs, carrier, logger, manager: session, settings })
+  if (after?.snapshot.sessionId) session.resume(after.snapshot.sessionId)
+  attachments.resume(after?.snapshot.attachments ?? [])
   const ending = new AbortController()
   const running = [session.run(ending.signal), data.run(ending.signal)]
   t.after(async () => {
