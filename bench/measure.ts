@@ -140,6 +140,7 @@ export async function measureAttachment(options: MeasureOptions, lab: Attachment
   await docker(['run', '--detach', '--name', app, '--network', holder, '--env', 'NAME=developer', '--env', 'PORT=8088', sampleImage])
 
   await loadService(options, 'intercept/real Pod', lab, { address: target.serviceAddress, watched: { pids: { [target.pid]: 'app' } } })
+  await timedTpx(metrics, 'command/(tpx --version, the CLI alone) ms', ['--version'])
   await timedTpx(metrics, 'command/attach, agent absent ms', intercept)
   const pod = await findPod(names.namespace, workload, { agent: true })
   const agentPid = pidInPod(pod.name, 'traffic.cjs')

@@ -2,7 +2,7 @@ import { connectFlags } from '../cli/flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { connectionName } from '../session/connection-name.ts'
-import { readKubeContext } from '../session/kube-context.ts'
+import { kubeconfigPaths, readKubeContext } from '../session/kube-context.ts'
 
 export default class Connect extends TpxCommand<typeof Connect> {
   static override summary = 'Connect to a cluster: containers that join the connection get its network, DNS and service names.'
@@ -10,8 +10,9 @@ export default class Connect extends TpxCommand<typeof Connect> {
   static override flags = connectFlags
 
   protected async answer(): Promise<Answer> {
-    const { carrier, kubeconfig = null, name, 'manager-namespace': managerNamespace } = this.flags
-    const kube = readKubeContext({ context: this.flags.context, kubeconfig: this.flags.kubeconfig, namespace: this.flags.namespace })
+    const { carrier, name, 'manager-namespace': managerNamespace } = this.flags
+    const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
+    const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
     const settings = { ...kube, kubeconfig, managerNamespace, name: connectionName(name, kube) }
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({

@@ -40,7 +40,11 @@ function demultiplex(bytes: Buffer): string {
 
 /** The engine of this host: DOCKER_HOST, else the default socket. */
 export class DockerodeEngine implements ContainerEngine {
-  readonly #docker = new Docker()
+  readonly #docker: Docker
+
+  constructor(docker: Docker = new Docker()) {
+    this.#docker = docker
+  }
 
   async createContainer(spec: ContainerSpec): Promise<string> {
     const container = await this.#docker.createContainer(spec).catch((error: EngineError) => {

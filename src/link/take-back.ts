@@ -2,13 +2,13 @@ import type Docker from 'dockerode'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Ownership } from '../wire/control.ts'
-import { MOUNT_ROLE, OWNER_LABEL, ROLE_LABEL } from './container-labels.ts'
+import { DockerodeEngine } from '../container/dockerode-engine.ts'
+import { LABEL } from '../container/labels.ts'
+import { unmountWorkloadVolumes } from '../container/workload-volumes.ts'
 import type { TunnelControl } from './tunnel-control.ts'
 
 /** Each step has a limit of its own; together they stay below 5 s. */
 const APP_SECONDS = 1
-/** A mount container unmounts on SIGTERM; killed, it would leave a dead mount behind. */
-const MOUNT_SECONDS = 2
 const LEAVE_LIMIT_MS = 1200
 
 /** What taking back works with. */
@@ -20,15 +20,11 @@ export type TakeBackParts = { control: TunnelControl; docker: Docker; logger: Lo
  */
 export async function takeBack({ attachments, owner }: Ownership, parts: TakeBackParts): Promise<void> {
   const { control, docker, logger } = parts
-  const filters = { label: [`${OWNER_LABEL}=${owner}`] }
-  const containers = (await attempt(logger, 'list containers', () => docker.listContainers({ all: true, filters }))) ?? []
-  const isMount = ({ Labels }: Docker.ContainerInfo): boolean => Labels[ROLE_LABEL] === MOUNT_ROLE
-  const apps = containers.filter((container) => !isMount(container))
-  await Promise.all(apps.map(({ Id }) => stopAndRemove(docker, Id, APP_SECONDS, logger)))
+  const engine = new DockerodeEngine(docker)
+  const apps = (await attempt(logger, 'list containers', () => engine.listContainers({ [LABEL.owner]: owner, [LABEL.role]: 'app' }))) ?? []
+  await Promise.all(apps.map(({ id }) => stopAndRemove(docker, id, APP_SECONDS, logger)))
   await Promise.all(attachments.map((name) => tellTunnel(control, 'leave', { name }, logger)))
-  await Promise.all(containers.filter(isMount).map(({ Id }) => stopAndRemove(docker, Id, MOUNT_SECONDS, logger)))
-  const volumes = (await attempt(logger, 'list volumes', () => docker.listVolumes({ filters: JSON.stringify(filters) })))?.Volumes ?? []
-  await Promise.all(volumes.map(({ Name }) => attempt(logger, `volume ${Name}`, () => docker.getVolume(Name).remove({ force: true }))))
+  await attempt(logger, 'unmount volumes', () => unmountWorkloadVolumes(engine, owner))
 }
 
 /** SIGTERM, SIGKILL `seconds` later, then removed. What is not there is no failure. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { messageOf, systemCode, TpxError } from '../base/error.ts'
 
@@ -22,6 +22,17 @@ function readConfig(path: string, required: boolean): Config {
   }
 }
 
+/** The kubeconfig that a command means, as absolute paths joined as in $KUBECONFIG; null for the default file. */
+export function kubeconfigPaths(flag: string | undefined): string | null {
+  const paths = flag ?? process.env['KUBECONFIG']
+  if (!paths) return null
+  const absolute = paths
+    .split(delimiter)
+    .filter(Boolean)
+    .map((path) => resolve(path))
+  return absolute.join(delimiter)
+}
+
 /**
  * Which context and namespace a command means, from the kubeconfig files alone: the client library is ten times slower to
  * load, and only the link needs it. Files of $KUBECONFIG are merged as kubectl does: the first that says something wins.
@@ -32,7 +43,7 @@ export function readKubeContext(options: {
   kubeconfig: string | undefined
   namespace: string | undefined
 }): KubeContext {
-  const paths = (options.kubeconfig ?? process.env['KUBECONFIG'] ?? join(homedir(), '.kube', 'config')).split(delimiter).filter(Boolean)
+  const paths = (options.kubeconfig ?? join(homedir(), '.kube', 'config')).split(delimiter).filter(Boolean)
   const configs = paths.map((path) => readConfig(path, paths.length === 1))
   const contexts = configs.flatMap((config) => config.contexts ?? [])
   const context = options.context ?? configs.map((config) => config['current-context']).find(Boolean)

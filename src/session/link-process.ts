@@ -14,6 +14,7 @@ export type LinkOptions = {
   connection: string
   context: string
   holderName: string
+  /** Absolute, because the link runs in "/"; several are joined as in $KUBECONFIG. Null: the default file. */
   kubeconfig: string | null
   managerNamespace: string
   namespace: string
@@ -48,7 +49,6 @@ export async function spawnLink(options: LinkOptions): Promise<void> {
     connection: options.connection,
     context: options.context,
     'holder-container': options.holderName,
-    kubeconfig: options.kubeconfig,
     'manager-namespace': options.managerNamespace,
     namespace: options.namespace,
     'runtime-dir': runtimeDir(options.connection),
@@ -56,7 +56,12 @@ export async function spawnLink(options: LinkOptions): Promise<void> {
   }
   const words = Object.entries(flags).flatMap(([name, value]) => (value === null ? [] : [`--${name}`, value]))
   const args = ['--max-semi-space-size=4', join(options.root, 'dist', 'programs', 'link.cjs'), ...words]
-  const child = spawn(process.execPath, args, { cwd: '/', detached: true, stdio: ['ignore', 'pipe', openSync(log, 'a', 0o600)] })
+  const child = spawn(process.execPath, args, {
+    cwd: '/',
+    detached: true,
+    env: { ...process.env, ...(options.kubeconfig === null ? {} : { KUBECONFIG: options.kubeconfig }) },
+    stdio: ['ignore', 'pipe', openSync(log, 'a', 0o600)],
+  })
   const { stdout } = child
   const line = await new Promise<string | undefined>((resolve) => {
     child.once('error', () => resolve(undefined))

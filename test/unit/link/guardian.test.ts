@@ -27,13 +27,12 @@ function fakeDocker(log: string[], states: Record<string, boolean>) {
     getEvents: async () => events,
     getVolume: (name: string) => ({ remove: async () => void log.push(`remove volume ${name}`) }),
     listContainers: async ({ filters }: { filters: { label: string[] } }) => {
-      assert.deepEqual(filters, { label: ['dev.tpx.owner=me'] })
-      return [
-        { Id: 'mount', Labels: { 'dev.tpx.role': 'mount' } },
-        { Id: 'app', Labels: { 'dev.tpx.role': 'app' } },
-      ]
+      const [owner, role] = filters.label
+      assert.equal(owner, 'dev.tpx.owner=me')
+      const Id = role?.split('=')[1] ?? ''
+      return [{ Created: 0, Id, Labels: { 'dev.tpx.role': Id }, Names: [`/${Id}`], State: 'running' }]
     },
-    listVolumes: async () => ({ Volumes: [{ Name: 'data' }] }),
+    listVolumes: async () => ({ Volumes: [{ Labels: {}, Mountpoint: '/volumes/data/_data', Name: 'data' }] }),
   }
   return {
     docker: docker as unknown as Docker,

@@ -40,7 +40,7 @@ export type Fixture = {
 /** @param options `after`: the fixture whose tunnel crashed and whose snapshot this one goes on from */
 export async function startFixture(
   t: TestContext,
-  options: { after?: { fixture: Fixture; snapshot: TunnelSnapshot }; attachLimitMs?: number } = {},
+  options: { after?: { fixture: Pick<Fixture, 'agents' | 'manager'>; snapshot: TunnelSnapshot }; attachLimitMs?: number } = {},
 ): Promise<Fixture> {
   const { after } = options
   const manager = after?.fixture.manager ?? (await new FakeManager().start())
