@@ -40,7 +40,7 @@ export function kubeconfigPaths(flag: string | undefined): string | null {
  */
 export function readKubeContext(options: {
   context: string | undefined
-  kubeconfig: string | undefined
+  kubeconfig: string | null
   namespace: string | undefined
 }): KubeContext {
   const paths = (options.kubeconfig ?? join(homedir(), '.kube', 'config')).split(delimiter).filter(Boolean)

@@ -45,7 +45,7 @@ export class ControlClient {
   }
 
   #onLine(line: string): void {
-    const reply = parseLine<ControlReply>(line)
+    const reply = parseLine(line) as ControlReply | undefined
     // A peer that speaks something else is not ours: its stream ends, never this program.
     if (!reply) return void this.#stream.destroy()
     const call = this.#pending.get(reply.id)
@@ -76,15 +76,15 @@ export function serveControl(stream: Duplex, handler: ControlHandler): void {
 
   stream.on('error', () => {})
   createInterface({ input: stream }).on('line', (line) => {
-    const request = parseLine<ControlRequest>(line)
+    const request = parseLine(line) as ControlRequest | undefined
     if (request) void answer(request)
     else stream.destroy()
   })
 }
 
-function parseLine<T>(line: string): T | undefined {
+function parseLine(line: string): unknown {
   try {
-    return JSON.parse(line) as T
+    return JSON.parse(line)
   } catch {
     return undefined
   }

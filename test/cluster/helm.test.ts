@@ -214,6 +214,8 @@ describe('tpx helm install, upgrade, uninstall', () => {
   })
 
   test('takes the agents out of all workloads and leaves nothing behind', async () => {
+    // kube-proxy needs up to 0.7 s to know a Pod that has just become ready; until then the webhook is passed over.
+    await sleep(1500)
     await makeWorkloads()
     await waitForAgents(4)
     const log = await kubectl('-n', NAMESPACE, 'logs', 'deployment/traffic-manager')

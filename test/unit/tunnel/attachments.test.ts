@@ -8,6 +8,7 @@ import type { AttachParams } from '../../../src/wire/control.ts'
 import { openDataStream } from '../../../src/wire/data-stream.ts'
 import { InterceptDispositionType as Disposition } from '../../../src/wire/generated/manager_pb.ts'
 import { FakeAgent } from './fake-agent.ts'
+import { FakeManager } from './fake-manager.ts'
 import { eventually, type Fixture, isUp, startFixture } from './tunnel-fixture.ts'
 
 /** An app on a port of its own that answers what it got. */
@@ -221,12 +222,9 @@ test('A tunnel after a crash goes on: same session, same intercept, same port of
 })
 
 test('A tunnel after a crash makes its attachments anew when the manager has forgotten them', async (t) => {
-  const fixture = await startFixture(t, {
-    after: {
-      fixture: await startFixture(t),
-      snapshot: { attachments: [{ params: params(4711), sftpPort: 0 }], sessionId: 'session-gone' },
-    },
-  })
+  const manager = await new FakeManager().start()
+  const snapshot = { attachments: [{ params: params(4711), sftpPort: 0 }], sessionId: 'session-gone' }
+  const fixture = await startFixture(t, { after: { fixture: { agents: new Map(), manager }, snapshot } })
   await eventually('active', () => fixture.attachments.list({ secrets: true })[0]?.state === 'active')
   assert.equal(fixture.attachments.list({ secrets: true })[0]!.localPort, 4711)
 })

@@ -61,7 +61,7 @@ export class FakeManager {
   readonly #watchers = { intercepts: new Set<Call>(), pods: new Set<Call>(), workloads: new Set<Call>() }
 
   constructor() {
-    this.#server.addService(serviceDefinition(Manager), this.#handlers() as grpc.UntypedServiceImplementation)
+    this.#server.addService(serviceDefinition(Manager), this.#handlers())
     const injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure())
     this.#tcp = net.createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket)
