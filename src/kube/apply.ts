@@ -72,7 +72,9 @@ export async function deleteObjects(api: ApiClient, objects: readonly ObjectRef[
 
 /** Deletes one object; a Deployment's Pods go before it does. False when it was not there. */
 export async function deleteObject(api: ApiClient, object: ObjectRef): Promise<boolean> {
-  return api.delete(objectPath(object), attemptFor('delete', object), { propagationPolicy: 'Foreground' })
+  // For what has no dependents, too, "Foreground" takes a turn of the garbage collector.
+  const propagationPolicy = object.kind === 'Deployment' ? 'Foreground' : 'Background'
+  return api.delete(objectPath(object), attemptFor('delete', object), { propagationPolicy })
 }
 
 /** @throws TpxError UNINSTALL_INCOMPLETE when the object is still there after `timeoutMs` */

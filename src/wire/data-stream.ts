@@ -21,7 +21,9 @@ const options = { maxSessionMemory: 1000, maxOutstandingPings: 100, peerMaxConcu
 /** The side that asks for connections. Ends with its stream; errors are only seen by the streams. */
 export function dataClient(stream: Duplex): http2.ClientHttp2Session {
   const session = http2.connect('http://tpx', { ...options, settings: { ...settings, enablePush: false }, createConnection: () => stream })
-  session.once('connect', () => session.setLocalWindowSize(SESSION_WINDOW))
+  session.once('connect', () => {
+    if (!session.destroyed) session.setLocalWindowSize(SESSION_WINDOW)
+  })
   return endWith(stream, session)
 }
 

@@ -28,6 +28,9 @@ export function join(stream: http2.Http2Stream, socket: Socket): void {
   // After the socket's own FIN a lost session shows no `aborted`, only an `end` of a stream that is destroyed already; after a
   // real END_STREAM Node destroys the stream later than that.
   stream.pipe(socket, { end: false })
-  stream.on('end', () => (stream.rstCode || stream.destroyed ? fail() : socket.end()))
+  const finish = (): void => void (stream.rstCode || stream.destroyed ? fail() : socket.end())
+  // A FIN without data may have come, and been told, before this call.
+  if (stream.readableEnded) finish()
+  else stream.once('end', finish)
   socket.pipe(stream)
 }

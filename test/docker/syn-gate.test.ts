@@ -92,6 +92,21 @@ function honesty(title: string, address: string, world: () => World): void {
     assert.equal((await world().app('exchange', { address, halfClose: false, port: PORT.heard })).text, 'still here')
   })
 
+  it(`${title}: a FIN without data arrives`, limit, async () => {
+    for (const halfClose of [true, false]) {
+      const asked = Array.from({ length: 20 }, () => world().app('exchange', { address, halfClose, port: PORT.emptyEnd, timeoutMs: 3000 }))
+      const codes = (await Promise.all(asked)).map(({ code, ended }) => `${code} ${ended}`)
+      assert.deepEqual(new Set(codes), new Set(['ok true']))
+    }
+  })
+
+  it(`${title}: an app that ends first and reads late gets everything`, limit, async () => {
+    for (const bytes of [100_000, 3 * MEGABYTE, 10 * MEGABYTE]) {
+      const outcome = await world().app('readLate', { address, afterMs: 500, bytes, endFirst: true })
+      assert.deepEqual(outcome, { bytes, code: 'ok', ended: true })
+    }
+  })
+
   it(`${title}: 500 connections at once reach their own far ends`, limit, async () => {
     const { codes, good } = await world().app('many', { address, count: 500, port: PORT.echo })
     assert.deepEqual({ codes, good }, { codes: ['ok'], good: 500 })

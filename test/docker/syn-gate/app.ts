@@ -201,7 +201,7 @@ const ops: Record<string, (params: never) => Promise<unknown>> = {
     await sleep(params.timeoutMs ? 100 : 300)
     return {}
   },
-  readLate: async (params: { address: string; afterMs: number; bytes: number }) => readLate(params),
+  readLate,
   held: async ({ id }: { id: number }) => held.get(id),
   latency,
   listen,
@@ -212,11 +212,12 @@ const ops: Record<string, (params: never) => Promise<unknown>> = {
 }
 
 /** Asks for bytes and does not read them for a while. */
-function readLate({ address, afterMs, bytes }: { address: string; afterMs: number; bytes: number }): Promise<unknown> {
+function readLate(params: { address: string; afterMs: number; bytes: number; endFirst?: boolean }): Promise<unknown> {
+  const { address, afterMs, bytes, endFirst = false } = params
   return new Promise((resolve) => {
     const outcome = { bytes: 0, code: 'ok', ended: false }
-    const socket = net.connect({ host: address, port: PORT.download })
-    socket.once('connect', () => socket.write(String(bytes)))
+    const socket = net.connect({ allowHalfOpen: true, host: address, port: PORT.download })
+    socket.once('connect', () => (endFirst ? socket.end(String(bytes)) : socket.write(String(bytes))))
     setTimeout(() => {
       socket.on('data', (chunk) => {
         outcome.bytes += chunk.length
@@ -224,6 +225,7 @@ function readLate({ address, afterMs, bytes }: { address: string; afterMs: numbe
     }, afterMs)
     socket.on('end', () => {
       outcome.ended = true
+      socket.end()
     })
     socket.on('error', (error) => {
       outcome.code = (error as NodeJS.ErrnoException).code ?? ''

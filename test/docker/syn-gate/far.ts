@@ -101,6 +101,7 @@ serve(PORT.loseSessions, (socket) => {
   for (const session of sessions) session.destroy()
   socket.end('lost')
 })
+serve(PORT.emptyEnd, (socket) => void socket.resume().end())
 serve(PORT.sink, (socket) => socket.resume().on('end', () => socket.end()))
 const udp = dgram.createSocket('udp4')
 udp.on('message', (data, from) => udp.send(data, from.port, from.address))

@@ -21,6 +21,8 @@ export const PORT = {
   endless: 7008,
   /** Loses all data sessions. */
   loseSessions: 7009,
+  /** Ends at once, without a byte. */
+  emptyEnd: 7011,
   /** Reads to the end, then ends. */
   sink: 7010,
   /** Nobody listens. */
