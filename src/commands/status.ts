@@ -26,7 +26,7 @@ function describe({ containers, error, link, settings, state, tunnel }: Connecti
     )
     for (const one of attachments)
       lines.push(
-        `  ${one.kind} ${one.name}: ${one.state}, port ${one.servicePort} of ${one.serviceName} -> ${one.localPort}, ${one.environmentNames.length} variables, ${one.mounts.length} volumes`,
+        `  ${one.kind} ${one.name}: ${one.state}, port ${one.servicePort} of ${one.serviceName} -> ${one.localPort}, ${one.mounts.length} volumes`,
       )
   }
   lines.push(`  containers: ${containers.map(({ name, state }) => `${name} ${state}`).join(', ')}`)

@@ -1,4 +1,4 @@
-import { messageOf, TpxError } from '../base/error.ts'
+import { asTpxError, messageOf, TpxError } from '../base/error.ts'
 import { ApiClient } from '../kube/api-client.ts'
 import {
   applyObject,
@@ -51,7 +51,7 @@ export async function installManager(options: InstallOptions): Promise<Installed
       await applyObjects(api, [...objects, remembered], (object) => created.push(object))
       await finish(api, options)
     } catch (error) {
-      throw options.keepFailed ? kept(error, namespace) : await undo(api, created, error)
+      throw options.keepFailed ? kept(error, namespace) : await undo(options, api, { created, error })
     }
 
     return installed(options, objects, chart.appVersion)
@@ -144,9 +144,14 @@ async function prune(api: ApiClient, objects: KubernetesObject[], namespace: str
  * The failure, after everything that was made is gone again; only the namespace may need some more seconds to end.
  * Works with a client of its own: the user may have interrupted.
  */
-async function undo({ kubeConfig }: ApiClient, created: ObjectRef[], error: unknown): Promise<Error> {
-  const failure = error instanceof TpxError ? error : new TpxError('BUG', messageOf(error), { cause: error })
+async function undo(
+  { onProgress }: InstallOptions,
+  { kubeConfig }: ApiClient,
+  { created, error }: { created: ObjectRef[]; error: unknown },
+): Promise<Error> {
+  const failure = asTpxError(error)
   if (created.length === 0) return failure
+  onProgress('The install failed; removing what it made')
   const api = new ApiClient(kubeConfig)
   const [namespaces, objects] = [created.filter(isNamespace), created.filter((object) => !isNamespace(object))]
   const rest = await deleteObjects(api, objects, CLEANUP_MS)

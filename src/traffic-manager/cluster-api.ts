@@ -154,13 +154,16 @@ export class ClusterApi implements RolloutAccess, SecretAccess, WebhookAccess {
   }
 
   async #send<T>({ body, contentType = 'application/json', method = 'GET', path }: Request): Promise<T> {
-    const headers = { Accept: 'application/json', ...(body === undefined ? {} : { 'Content-Type': contentType }) }
+    const content = body === undefined ? undefined : JSON.stringify(body)
+    // Node gives the body of a DELETE no length by itself, and the API server then ignores it.
+    const length = content === undefined ? {} : { 'Content-Length': Buffer.byteLength(content), 'Content-Type': contentType }
+    const headers = { Accept: 'application/json', ...length }
     const options = { ...(await requestOptions(this.#kubeConfig, headers)), method, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       requesterFor(this.#kubeConfig)(serverOf(this.#kubeConfig) + path, options)
         .once('response', resolve)
         .on('error', reject)
-        .end(body === undefined ? undefined : JSON.stringify(body))
+        .end(content)
     })
     const text = await readBody(response)
     const status = response.statusCode ?? 0

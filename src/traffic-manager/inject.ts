@@ -22,6 +22,8 @@ export type AgentSettings = {
   managerCa: string
   managerHost: string
   managerPort: number
+  /** Of the sidecar; undefined: {@link resourcesFor} decides. */
+  resources?: ResourceRequirements | undefined
 }
 
 /** What the sidecar of one Pod depends on besides the Pod. */
@@ -82,7 +84,7 @@ export function inject(pod: Pod, config: InjectConfig): JsonPatchOperation[] {
     env: [...environments.flatMap(({ env }) => env), ...ownEnvironment(agentConfig)],
     ...(envFrom.length ? { envFrom } : {}),
     ports: agentPorts.map(({ agentPort, name }) => ({ containerPort: agentPort, name, protocol: 'TCP' })),
-    resources: resourcesFor(spec),
+    resources: config.agent.resources ?? resourcesFor(spec),
     securityContext: securityContextFor(spec, ports.ports.keys().next().value ?? 0),
     volumeMounts: [
       ...mounts.flatMap(({ volumeMounts }) => volumeMounts),

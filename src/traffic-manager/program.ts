@@ -64,6 +64,7 @@ export async function startProgram(settings: Settings, kubeConfig: KubeConfig, l
 function agentSettings(settings: Settings, managerCa: string) {
   return {
     image: settings.agentImage,
+    resources: settings.agentResources,
     imagePullPolicy: settings.agentImagePullPolicy,
     logLevel: settings.agentLogLevel,
     managerCa,

@@ -1,7 +1,9 @@
 // Environment: POD_NAMESPACE, POD_IP, POD_NAME (downward API); LOG_LEVEL; AGENT_IMAGE, AGENT_IMAGE_PULL_POLICY; AGENT_LOG_LEVEL;
-// CLUSTER_DOMAIN. For trials outside of a Pod also API_PORT, AGENT_API_PORT, WEBHOOK_PORT (0: any) and RESOLV_CONF (a file).
+// CLUSTER_DOMAIN. AGENT_RESOURCES (JSON of a container's
+// resources). For trials outside of a Pod also TPX_API_PORT, TPX_AGENT_API_PORT, TPX_WEBHOOK_PORT (0: any) and RESOLV_CONF (a file).
 import { readFileSync } from 'node:fs'
 import { TpxError } from '../base/error.ts'
+import type { ResourceRequirements } from './kubernetes-objects.ts'
 import { MANAGER_AGENT_PORT, MANAGER_API_PORT, MANAGER_WEBHOOK_PORT } from '../wire/versions.ts'
 import { clusterDomainOf, parseResolvConf } from './resolv-conf.ts'
 
@@ -13,6 +15,8 @@ export type Settings = {
   agentImage: string
   agentImagePullPolicy: (typeof PULL_POLICIES)[number]
   agentLogLevel: string
+  /** Resources of the sidecar; undefined: tpx decides. */
+  agentResources: ResourceRequirements | undefined
   apiPort: number
   /** Without trailing dot. */
   clusterDomain: string
@@ -39,11 +43,12 @@ export function parseSettings(env: NodeJS.ProcessEnv): Settings {
   const resolvConf = parseResolvConf(readFileSync(env['RESOLV_CONF'] || '/etc/resolv.conf', 'utf8'))
   const logLevel = env['LOG_LEVEL'] || 'info'
   return {
-    agentApiPort: portOf(env, 'AGENT_API_PORT', MANAGER_AGENT_PORT),
+    agentApiPort: portOf(env, 'TPX_AGENT_API_PORT', MANAGER_AGENT_PORT),
     agentImage: env['AGENT_IMAGE'] ?? '',
     agentImagePullPolicy: policy,
+    agentResources: parseResources(env['AGENT_RESOURCES']),
     agentLogLevel: env['AGENT_LOG_LEVEL'] || logLevel,
-    apiPort: portOf(env, 'API_PORT', MANAGER_API_PORT),
+    apiPort: portOf(env, 'TPX_API_PORT', MANAGER_API_PORT),
     clusterDomain: env['CLUSTER_DOMAIN']?.replace(/\.$/, '') || clusterDomainOf(resolvConf) || 'cluster.local',
     // Set by the kubelet for the Service agent-injector of the same namespace.
     injectorAddress: env['AGENT_INJECTOR_SERVICE_HOST'],
@@ -52,8 +57,22 @@ export function parseSettings(env: NodeJS.ProcessEnv): Settings {
     namespace,
     podIp: env['POD_IP'] ?? '',
     podName: env['POD_NAME'] ?? '',
-    webhookPort: portOf(env, 'WEBHOOK_PORT', MANAGER_WEBHOOK_PORT),
+    webhookPort: portOf(env, 'TPX_WEBHOOK_PORT', MANAGER_WEBHOOK_PORT),
   }
+}
+
+/** @throws TpxError USAGE when it is no JSON object */
+function parseResources(text: string | undefined): ResourceRequirements | undefined {
+  if (!text) return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    if (value && typeof value === 'object' && !Array.isArray(value)) return value
+  } catch {
+    // said below
+  }
+  throw new TpxError('USAGE', `Environment variable "AGENT_RESOURCES" is not a JSON object: "${text}"`, {
+    hint: 'The chart makes it of agent.resources',
+  })
 }
 
 function portOf(env: NodeJS.ProcessEnv, name: string, usual: number): number {

@@ -252,11 +252,15 @@ describe('tpx helm install, upgrade, uninstall', () => {
 
 describe('tpx helm install that fails', () => {
   test('reports an image that cannot be pulled in less than 5 s, in the words of the kubelet, and leaves nothing', async () => {
-    const error = await failureOf(install(['image.registry=127.0.0.1:1']))
+    const seen: Record<string, number> = {}
+    const progress = Object.assign([] as string[], { push: (text: string) => (seen[text] = performance.now() - began) })
+    const began = performance.now()
+    const error = await failureOf(install(['image.registry=127.0.0.1:1'], { progress }))
+    assert.ok((seen['The install failed; removing what it made'] ?? Infinity) < 5000, JSON.stringify(seen))
     assert.equal(error.code, 'MANAGER_IMAGE_FAILED')
     assert.match(error.message, /127\.0\.0\.1:1\/tpx\/traffic.*connection refused/)
     assert.match(error.hint ?? '', /Everything that this install had made is removed again/)
-    assert.ok(error.ms < 5000, `${error.ms} ms`)
+    assert.ok(error.ms < 10_000, `${error.ms} ms`)
     await assertNothingLeft()
   })
 
@@ -270,7 +274,7 @@ describe('tpx helm install that fails', () => {
     await run('docker', ['rmi', CRASH_IMAGE])
     assert.equal(error.code, 'MANAGER_IMAGE_FAILED')
     assert.equal(error.message, 'The traffic-manager ended with status 3 (Error): no good today')
-    assert.ok(error.ms < 10_000, `${error.ms} ms`)
+    assert.ok(error.ms < 15_000, `${error.ms} ms`)
     await assertNothingLeft()
   })
 
@@ -278,7 +282,7 @@ describe('tpx helm install that fails', () => {
     const error = await failureOf(install(['nodeSelector.nowhere=here']))
     assert.equal(error.code, 'MANAGER_IMAGE_FAILED')
     assert.match(error.message, /No node takes the Pod: Unschedulable: 0\/\d+ nodes/)
-    assert.ok(error.ms > 9000 && error.ms < 15_000, `${error.ms} ms`)
+    assert.ok(error.ms > 9000 && error.ms < 20_000, `${error.ms} ms`)
     await assertNothingLeft()
   })
 
@@ -290,7 +294,7 @@ describe('tpx helm install that fails', () => {
     const error = await failureOf(install())
     assert.equal(error.code, 'MANAGER_IMAGE_FAILED')
     assert.match(error.message, /exceeded quota: none/)
-    assert.ok(error.ms < 6000, `${error.ms} ms`)
+    assert.ok(error.ms < 10_000, `${error.ms} ms`)
     assert.deepEqual(
       (await leftovers()).filter((line) => !/^Namespace |kube-root-ca.crt$|\/default$|\/none$/.test(line)),
       [],

@@ -14,11 +14,12 @@ import { renderTemplates } from '../../src/kube/chart/template.ts'
 import { completeValues, parseValues, userValues } from '../../src/kube/chart/values.ts'
 
 const CHART = 'charts/tpx'
+const HELM = 'test/helm/helm'
 const scratch = mkdtempSync(join(tmpdir(), 'tpx-helm-test-'))
 after(() => rmSync(scratch, { recursive: true }))
 
 function helm(...args: string[]): string {
-  return execFileSync('test/helm/helm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  return execFileSync(HELM, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
 function failureOf(work: () => unknown): string {

@@ -239,7 +239,7 @@ function speakAfterFin(address: string): Promise<unknown> {
   return new Promise((resolve) => {
     let code = 'ok'
     const socket = net.connect({ allowHalfOpen: true, host: address, port: PORT.byeFirst })
-    socket.resume().on('end', () => setTimeout(() => socket.end('still here'), 300))
+    socket.resume().on('end', () => setTimeout(() => socket.end(`still here ${address}`), 300))
     socket.on('error', (error) => {
       code = (error as NodeJS.ErrnoException).code ?? ''
     })
