@@ -211,16 +211,17 @@ function lifetime(mode: string, world: () => World): void {
   })
 
   it('without a session a connect is held, then fails with EHOSTUNREACH', limit, async () => {
-    await world().peer.kill()
+    await world().app('exchange', { address, halfClose: false, port: PORT.awayFor, send: '8000' })
     const { code, ms } = await world().app('exchange', { address, port: PORT.echo })
     assert.equal(code, 'EHOSTUNREACH')
     assert.ok(ms > 4500 && ms < 8000, `after ${ms} ms`)
   })
 
   it('a connect that is held survives the return of the session', limit, async () => {
-    const waiting = world().app('exchange', { address, port: PORT.echo, send: 'patience' })
-    await world().peer.restart()
-    assert.deepEqual((await waiting).text, 'patience')
+    // The session of the test before this one comes back about 3 s later.
+    const { ms, text } = await world().app('exchange', { address, port: PORT.echo, send: 'patience' })
+    assert.equal(text, 'patience')
+    assert.ok(ms > 500, `after ${ms} ms`)
   })
 
   it('setSubnets() takes routes away at run time, resets their connections, and keeps the others', limit, async () => {

@@ -12,13 +12,17 @@ const missing = process.env['MISSING'] ?? '192.0.2.1'
 const sessions = new Set<net.Socket>()
 let heard = ''
 
-function serve(port: number, onConnection: (socket: net.Socket) => void): void {
-  net
+function serve(port: number, onConnection: (socket: net.Socket) => void): net.Server {
+  return net
     .createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       socket.on('error', () => {})
       onConnection(socket)
     })
     .listen({ backlog: 4096, host: '0.0.0.0', port })
+}
+
+function loseSessions(): void {
+  for (const session of sessions) session.destroy()
 }
 
 function dial(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
@@ -43,7 +47,7 @@ function dial(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeader
   })
 }
 
-serve(FAR_PORT, (socket) => {
+const sessionServer = serve(FAR_PORT, (socket) => {
   sessions.add(socket)
   socket.once('close', () => sessions.delete(socket))
   dataServer(socket, dial)
@@ -97,9 +101,13 @@ serve(PORT.endless, (socket) => {
   socket.on('drain', more)
   more()
 })
-serve(PORT.loseSessions, (socket) => {
-  for (const session of sessions) session.destroy()
-  socket.end('lost')
+serve(PORT.loseSessions, () => loseSessions())
+serve(PORT.awayFor, (socket) => {
+  socket.once('data', (chunk) => {
+    sessionServer.close()
+    loseSessions()
+    setTimeout(() => sessionServer.listen({ backlog: 4096, host: '0.0.0.0', port: FAR_PORT }), Number(chunk.toString()))
+  })
 })
 serve(PORT.emptyEnd, (socket) => void socket.resume().end())
 serve(PORT.sink, (socket) => socket.resume().on('end', () => socket.end()))

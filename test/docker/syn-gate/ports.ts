@@ -25,6 +25,8 @@ export const PORT = {
   emptyEnd: 7011,
   /** Reads to the end, then ends. */
   sink: 7010,
+  /** Reads a number, loses all data sessions, and takes new ones only after so many milliseconds. */
+  awayFor: 7012,
   /** Nobody listens. */
   closed: 7999,
 } as const
