@@ -136,7 +136,8 @@ export class Attachments {
     report(`Waiting for the traffic-agent of "${workload}"`)
     const unwatch = manager.intercepts.onChange((intercepts) => {
       const message = intercepts.find(({ spec }) => spec?.name === name)?.message
-      if (message) report(`Waiting for the traffic-agent of "${workload}": ${message}`)
+      if (message && !message.startsWith('Waiting for the traffic-agent'))
+        report(`Waiting for the traffic-agent of "${workload}": ${message}`)
     })
     await createIntercept(manager, engagement, signal).finally(unwatch)
     held.activate(await waitActive(manager, engagement, { onWaiting: report, signal }))

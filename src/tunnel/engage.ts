@@ -152,7 +152,9 @@ export function waitActive(
     if (found?.disposition === Disposition.ACTIVE) return found
     if (found && !PENDING.has(found.disposition))
       throw new TpxError('AGENT_NOT_READY', found.message || `The traffic-agent of "${workload}" refused the attachment`)
-    options.onWaiting(`Waiting for the traffic-agent of "${workload}"${found?.message ? `: ${found.message}` : ''}`)
+    options.onWaiting(
+      `Waiting for the traffic-agent of "${workload}"${found?.message && !found.message.startsWith('Waiting for the traffic-agent') ? `: ${found.message}` : ''}`,
+    )
     return undefined
   }, options.signal)
 }
