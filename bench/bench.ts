@@ -8,7 +8,7 @@ import { findPod, type LabPod, managerPid, type Names, newNames, setUpLab, tearD
 import { measureAttachment, measureDns, measurePath } from './measure.ts'
 import { Metrics } from './metrics.ts'
 import { openPath, PATHS, type PathName } from './paths.ts'
-import { busyShare, nameServerOf } from './processes.ts'
+import { othersShare, nameServerOf } from './processes.ts'
 import { report } from './report.ts'
 import { interrupt, interrupted, pause, root, run } from './run.ts'
 
@@ -89,7 +89,7 @@ async function measureAll(settings: Settings, metrics: Metrics): Promise<void> {
 }
 
 async function factsBefore(settings: Settings): Promise<string[]> {
-  const busy = await busyShare(() => pause(2000))
+  const busy = await othersShare({}, () => pause(2000))
   const commit = await run('git', ['-C', root, 'describe', '--always', '--dirty'], { statuses: [0, 128] })
   const load = loadavg().map((value) => value.toFixed(1))
   if (busy > 0.2) say(`warning: something else uses ${(busy * 100).toFixed(0)} % of this machine`)

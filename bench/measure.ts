@@ -3,7 +3,7 @@ import { attachedName, findPod, type LabPod, type Names, PORT } from './lab.ts'
 import { body, type Bulk, dnsLatency, download, type Place, requests, upload } from './load.ts'
 import type { Metrics } from './metrics.ts'
 import { addMemory, connectionWords, type Path } from './paths.ts'
-import { nameServerOf, pidInPod, usage, usedBetween, type Watched } from './processes.ts'
+import { nameServerOf, othersShare, pidInPod, usage, usedBetween, type Watched } from './processes.ts'
 import { docker, eventually, interrupted, run, tpx } from './run.ts'
 
 /** How long and into what. */
@@ -52,11 +52,14 @@ export async function measurePath(options: MeasureOptions, name: string, path: P
   await eventually(`an answer on path ${name}`, async () => (await body(place, `${base}/hi`)) === 'hi', 10)
   addMemory(metrics, `memory idle/${name}`, programs)
   const load = { place, url: `${base}/hi` }
-  await addRequests(options, `${name}/1 connection`, { ...load, connections: 1 })
-  await addRequests(options, `${name}/32 connections`, { ...load, connections: 32 })
-  await addRequests(options, `${name}/new connections`, { ...load, close: true, connections: 8 })
-  await addBulk(options, `${name}/down`, watched, () => download(place, base, seconds))
-  await addBulk(options, `${name}/up`, watched, () => upload(place, base, seconds))
+  const others = await othersShare(watched, async () => {
+    await addRequests(options, `${name}/1 connection`, { ...load, connections: 1 })
+    await addRequests(options, `${name}/32 connections`, { ...load, connections: 32 })
+    await addRequests(options, `${name}/new connections`, { ...load, close: true, connections: 8 })
+    await addBulk(options, `${name}/down`, watched, () => download(place, base, seconds))
+    await addBulk(options, `${name}/up`, watched, () => upload(place, base, seconds))
+  })
+  metrics.add(`${name}/others %`, others * 100)
   addMemory(metrics, `memory loaded/${name}`, programs)
 }
 

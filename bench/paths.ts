@@ -25,7 +25,13 @@ async function direct({ names, target, tunnelImage }: PathOptions): Promise<Path
     await docker(['run', '--detach', '--name', name, '--network', NODES_NETWORK, '--entrypoint', 'sleep', tunnelImage, '600'])
     const place = Number(await docker(['inspect', '--format', '{{.State.Pid}}', name]))
     await run('nsenter', [`--net=/proc/${place}/ns/net`, '--', 'ip', 'route', 'add', target.podAddress, 'via', target.hostAddress])
-    return { base: `http://${target.podAddress}:${PORT.number}`, place, programs: {}, watched: {}, [Symbol.asyncDispose]: dispose }
+    return {
+      base: `http://${target.podAddress}:${PORT.number}`,
+      place,
+      programs: {},
+      watched: { pids: { [target.pid]: 'app' } },
+      [Symbol.asyncDispose]: dispose,
+    }
   } catch (error) {
     await dispose()
     throw error
@@ -39,7 +45,7 @@ async function portForward({ names, target }: PathOptions): Promise<Path> {
     base: `http://127.0.0.1:${forward.line[1]}`,
     place: undefined,
     programs: { kubectl: forward.pid },
-    watched: { pids: { [forward.pid]: 'kubectl' } },
+    watched: { pids: { [forward.pid]: 'kubectl', [target.pid]: 'app' } },
     [Symbol.asyncDispose]: () => forward[Symbol.asyncDispose](),
   }
 }
@@ -73,7 +79,11 @@ async function connection(carrier: 'exec' | 'unix', { managerPid, metrics, names
       base: `http://${target.podAddress}:${PORT.number}`,
       place: Number(await inspect('holder', '{{.State.Pid}}')),
       programs,
-      watched: { connection: names.connection, pids: { [managerPid]: 'manager' }, tunnelId: await inspect('tunnel', '{{.Id}}') },
+      watched: {
+        connection: names.connection,
+        pids: { [managerPid]: 'manager', [target.pid]: 'app' },
+        tunnelId: await inspect('tunnel', '{{.Id}}'),
+      },
       [Symbol.asyncDispose]: dispose,
     }
   } catch (error) {

@@ -98,13 +98,29 @@ export function nameServerOf(pid: number): string {
   return server
 }
 
-/** The share of this machine's CPUs that was busy during a call, 0 to 1. */
-export async function busyShare(during: () => Promise<void>): Promise<number> {
-  const total = (): number[] => (/^cpu +(.*)$/m.exec(read('/proc/stat'))?.[1] ?? '').split(' ').map(Number)
-  const idle = (fields: number[]): number => (fields[3] ?? 0) + (fields[4] ?? 0)
-  const sum = (fields: number[]): number => fields.slice(0, 8).reduce((a, b) => a + b, 0)
-  const before = total()
+/** CPU seconds of the whole machine, without interrupts but with what a hypervisor kept ("steal"); and all it could have used. */
+function machine(): { available: number; used: number } {
+  const [user = 0, nice = 0, system = 0, ...rest] = (/^cpu +(.*)$/m.exec(read('/proc/stat'))?.[1] ?? '').split(' ').map(Number)
+  const used = user + nice + system + (rest[4] ?? 0)
+  return { available: (used + rest.slice(0, 4).reduce((a, b) => a + b, 0)) / TICKS_PER_SECOND, used: used / TICKS_PER_SECOND }
+}
+
+/** CPU seconds of this process and of the generators that it has waited for. */
+function own(): number {
+  const stat = read('/proc/self/stat')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index]), 0) / TICKS_PER_SECOND
+}
+
+/**
+ * The share of this machine's CPUs, 0 to 1, that went to others during a call: neither to watched processes nor to the load
+ * generators, or were kept by the hypervisor. Figures that were taken beside others' work are worse than they need be.
+ */
+export async function othersShare(watched: Watched, during: () => Promise<void>): Promise<number> {
+  const sum = (used: Record<string, number>): number => Object.values(used).reduce((a, b) => a + b, 0)
+  const [machineBefore, before, ownBefore] = [machine(), usage(watched), own()]
   await during()
-  const after = total()
-  return 1 - (idle(after) - idle(before)) / (sum(after) - sum(before))
+  const machineAfter = machine()
+  const ours = sum(usedBetween(before, usage(watched))) + own() - ownBefore
+  return Math.max(0, machineAfter.used - machineBefore.used - ours) / (machineAfter.available - machineBefore.available)
 }

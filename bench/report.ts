@@ -10,6 +10,7 @@ const TITLES: Record<PathName, string> = {
   unix: 'tpx, unix carrier',
 }
 const MISSING = '–'
+const INTERCEPT_LINES = LINES.filter(({ unit }) => unit !== '%')
 const INTERCEPT = ['real Pod', 'agent to app', 'developer'] as const
 
 const shown = (value: number | undefined, decimals: number): string =>
@@ -20,10 +21,12 @@ function table(head: string[], rows: string[][]): string {
   return [line(head), line(head.map((_, index) => (index ? '---:' : '---'))), ...rows.map(line)].join('\n')
 }
 
-function cell(metrics: Metrics, prefix: string, base: string, { decimals, key }: Line): string {
+function cell(metrics: Metrics, prefix: string, base: string, { decimals, key, unit }: Line): string {
   const value = metrics.median(`${prefix}/${key}`)
   const over = metrics.median(`${base}/${key}`)
-  return value !== undefined && over && prefix !== base ? `${shown(value, decimals)} [${shown(value / over, 2)}]` : shown(value, decimals)
+  return value !== undefined && over && prefix !== base && unit !== '%'
+    ? `${shown(value, decimals)} [${shown(value / over, 2)}]`
+    : shown(value, decimals)
 }
 
 function pathsTable(metrics: Metrics): string {
@@ -32,7 +35,7 @@ function pathsTable(metrics: Metrics): string {
 }
 
 function interceptTable(metrics: Metrics): string {
-  const rows = LINES.map((line) => [
+  const rows = INTERCEPT_LINES.map((line) => [
     `${line.what} (${line.unit})`,
     ...INTERCEPT.map((way) => cell(metrics, `intercept/${way}`, 'intercept/real Pod', line)),
   ])
@@ -106,7 +109,7 @@ function targetRow(metrics: Metrics, target: Target): string[] {
   const decimals = target.unit === '×' ? 2 : 0
   const wanted = target.atLeast === undefined ? `< ${target.atMost}` : `≥ ${target.atLeast.toFixed(2)}`
   const answer = verdict ? (verdict.isMet ? 'met' : '**not met**') : 'not measured'
-  return [target.what, `${wanted} ${target.unit}`, `${shown(verdict?.value, decimals)} ${verdict ? target.unit : ''}`, answer, target.peer]
+  return [target.what, `${wanted} ${target.unit}`, shown(verdict?.value, decimals), answer, shown(verdict?.best, decimals), target.peer]
 }
 
 /** The whole report. `facts`: lines about machine and run. */
@@ -114,7 +117,7 @@ export function report(metrics: Metrics, facts: string[]): string {
   return [
     facts.map((fact) => `- ${fact}`).join('\n'),
     `### Targets\n\n${table(
-      ['target', 'wanted', 'measured', '', 'Telepresence 2.21-dev'],
+      ['target', 'wanted', 'median', '', 'best round', 'Telepresence 2.21-dev'],
       TARGETS.map((target) => targetRow(metrics, target)),
     )}`,
     `### Paths (medians; in brackets the ratio to port-forward)\n\n${pathsTable(metrics)}`,

@@ -13,6 +13,7 @@ export const LINES: Line[] = [
   { decimals: 0, key: 'new connections requests/s', unit: 'requests/s', what: 'new connection each, 8 at once' },
   { decimals: 0, key: 'down MB/s', unit: 'MB/s', what: 'bulk down' },
   { decimals: 0, key: 'up MB/s', unit: 'MB/s', what: 'bulk up' },
+  { decimals: 0, key: 'others %', unit: '%', what: 'CPUs taken by others meanwhile' },
 ]
 
 /** A promise: the median of `key`, divided by that of `over`, must be at least or at most `limit`. */
@@ -49,11 +50,14 @@ export const TARGETS: Target[] = [
   idle('agent', 75, '41'),
 ]
 
-/** What was measured for a target, and whether it is met; undefined where nothing was measured. */
-export function judge(metrics: Metrics, { atLeast, atMost, key, over }: Target): { isMet: boolean; value: number } | undefined {
-  const above = metrics.median(key)
-  const below = over === undefined ? 1 : metrics.median(over)
-  if (above === undefined || !below) return undefined
-  const value = above / below
-  return { isMet: value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity), value }
+/** The verdict on a target, by the medians. `best`: the same by each side's best round, which others' work disturbs least. */
+export type Verdict = { best: number; isMet: boolean; value: number }
+
+/** Undefined where nothing was measured. */
+export function judge(metrics: Metrics, { atLeast, atMost, key, over }: Target): Verdict | undefined {
+  const divided = (of: (key: string) => number | undefined): number => (of(key) ?? NaN) / (over === undefined ? 1 : (of(over) ?? NaN))
+  const best = (key: string): number => (atLeast === undefined ? Math.min : Math.max)(...(metrics.values[key] ?? []))
+  const value = divided((key) => metrics.median(key))
+  if (!Number.isFinite(value)) return undefined
+  return { best: divided(best), isMet: value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity), value }
 }

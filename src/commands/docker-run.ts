@@ -53,8 +53,16 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
       dockerEngine(),
     ])
     const connected = await connect({ carrier, engine, network, onProgress, root: this.config.root, settings })
-    const attach = { kind: 'intercept' as const, localPort, name: workload, portIdentifier, service, workload }
-    process.exitCode = await dockerRun({ attach, connected, engine, mount: this.flags.mount === 'true', onProgress, run })
+    const attach = {
+      kind: 'intercept' as const,
+      localPort,
+      mount: this.flags.mount === 'true',
+      name: workload,
+      portIdentifier,
+      service,
+      workload,
+    }
+    process.exitCode = await dockerRun({ attach, connected, engine, onProgress, run })
     return { data: undefined, text: '' }
   }
 }

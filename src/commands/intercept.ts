@@ -36,13 +36,13 @@ export default class Intercept extends TpxCommand<typeof Intercept> {
     const params = {
       ...port,
       kind: 'intercept' as const,
+      mount: flags.mount === 'true',
       name: this.args.name,
       service: flags.service ?? null,
       workload: flags.workload ?? this.args.name,
     }
     const { attachment, volumes } = await intercept({
       files,
-      mount: flags.mount === 'true',
       onProgress: (text) => this.progress(text),
       open: () => useConnection({ engine: dockerEngine, root: this.config.root, use: flags.use }),
       params,

@@ -13,11 +13,10 @@ export default class Leave extends TpxCommand<typeof Leave> {
   protected async answer(): Promise<Answer> {
     const { name } = this.args
     const { control, name: connection } = await useConnection({ engine: dockerEngine, root: this.config.root, use: this.flags.use })
-    const { attachments } = await control.call('status', {})
-    await control.call('leave', { name })
+    const { mount } = await control.call('leave', { name })
     control.close()
-    // Only attachments with volumes need the engine, whose client takes a tenth of a second to load.
-    if (attachments.some((one) => one.name === name && one.mounts.length > 0)) {
+    // The engine's client takes a tenth of a second to load: only for attachments with volumes.
+    if (mount) {
       const { unmountWorkloadVolumes } = await import('../container/workload-volumes.ts')
       await unmountWorkloadVolumes(await dockerEngine(), attachmentOwner(connection, name))
     }

@@ -15,7 +15,6 @@ export type DockerRunOptions = {
   attach: AttachParams
   connected: Connected
   engine: ContainerEngine
-  mount: boolean
   onProgress: (text: string) => void
   run: DockerRunArguments
 }
@@ -31,9 +30,9 @@ function pathsOfUser({ app }: DockerRunArguments): Set<string> {
 }
 
 async function runAttached(options: DockerRunOptions, attachment: Attachment, owner: string): Promise<number> {
-  const { connected, engine, mount, onProgress, run } = options
+  const { attach, connected, engine, onProgress, run } = options
   const { holderId, settings } = connected
-  const volumes = mount
+  const volumes = attach.mount
     ? await mountWorkloadVolumes(engine, { attachment, connection: settings.name, holderId, owner, skipPaths: pathsOfUser(run) })
     : []
   const environment = appEnvironment(attachment.environment, run.app)

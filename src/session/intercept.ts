@@ -10,7 +10,6 @@ import { type ShownAttachment, withoutSecrets } from './status.ts'
 /** One `tpx intercept`. */
 export type InterceptOptions = {
   files: EnvironmentFile[]
-  mount: boolean
   onProgress: (text: string) => void
   open: () => Promise<OpenConnection>
   params: AttachParams
@@ -21,7 +20,7 @@ export type InterceptOptions = {
  * @throws TpxError of the first step that failed
  */
 export async function intercept(options: InterceptOptions): Promise<{ attachment: ShownAttachment; volumes: WorkloadVolume[] }> {
-  const { files, mount, onProgress, open, params } = options
+  const { files, onProgress, open, params } = options
   for (const file of files) checkEnvironmentFile(file)
   const { control, name: connection } = await open()
   try {
@@ -32,7 +31,7 @@ export async function intercept(options: InterceptOptions): Promise<{ attachment
         if (skipped.length) onProgress(`Left out of "${file.path}", whose syntax has no line breaks: ${skipped.join(', ')}`)
       }
       const volumes: WorkloadVolume[] = []
-      if (mount) {
+      if (params.mount) {
         const { mountWorkloadVolumes } = await import('../container/workload-volumes.ts')
         const owner = attachmentOwner(connection, params.name)
         volumes.push(

@@ -86,8 +86,8 @@ export class Attachments {
     }
   }
 
-  /** @throws TpxError ATTACHMENT_NOT_FOUND */
-  async leave(name: string): Promise<void> {
+  /** @returns whether its volumes were to be mounted. @throws TpxError ATTACHMENT_NOT_FOUND */
+  async leave(name: string): Promise<boolean> {
     const held = this.#held.get(name)
     if (!held) {
       const names = [...this.#held.keys()].map((known) => `"${known}"`).join(', ')
@@ -96,6 +96,7 @@ export class Attachments {
       })
     }
     await this.#drop(held)
+    return held.params.mount
   }
 
   async leaveAll(): Promise<void> {

@@ -49,10 +49,7 @@ export class ControlService {
     this.#handlers = {
       attach: (params, progress) => attachments.attach(params, progress),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
-      leave: async ({ name }) => {
-        await attachments.leave(name)
-        return {}
-      },
+      leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
       quit: () => this.#quit(),
       resume: async ({ snapshot }) => this.#resume(snapshot),

@@ -75,6 +75,8 @@ export type Workload = {
 export type AttachParams = {
   kind: 'intercept'
   localPort: number | null
+  /** Whether the caller mounts the volumes, so that whoever leaves knows that there are some to take back. */
+  mount: boolean
   name: string
   /** Name or number of the Service's port; null where the Service has only one. */
   portIdentifier: string | null
@@ -121,7 +123,7 @@ export type ControlMethods = {
   attach: { params: AttachParams; result: Attachment }
   /** Waits until the session with the traffic-manager is up and DNS and routes are in place. */
   connect: { params: { timeoutMs: number }; result: SessionStatus }
-  leave: { params: { name: string }; result: Record<string, never> }
+  leave: { params: { name: string }; result: { mount: boolean } }
   'link.disown': { params: Record<string, never>; result: Record<string, never> }
   'link.own': { params: Ownership; result: Record<string, never> }
   /** Ends the link, after the session was departed. Containers are the caller's business. */

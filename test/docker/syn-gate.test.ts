@@ -167,6 +167,14 @@ function lifetime(mode: string, world: () => World): void {
     await world().app('listen', { port: 25_100 })
   })
 
+  it('thousands of connections that the app resets do not disturb another one', limit, async () => {
+    await world().app('hold', { address, halfClose: false, id: 9, port: PORT.echo, send: 'x', timeoutMs: 25_000 })
+    assert.deepEqual(await world().app('reuse', { address, localPort: 25_004, order: 'reset', times: 2500 }), { codes: ['ok'], good: 2500 })
+    await world().app('exchange', { address, halfClose: false, port: PORT.loseSessions })
+    const { code, text } = await world().app('held', { id: 9 })
+    assert.deepEqual({ code, text }, { code: 'ECONNRESET', text: 'x' })
+  })
+
   it('a lost session resets open connections, and none sees a false end', limit, async () => {
     await world().app('hold', { address, halfClose: false, id: 2, port: PORT.echo, send: 'x' })
     await world().app('hold', { address, halfClose: true, id: 3, port: PORT.byeFirst + 3, send: 'x' })

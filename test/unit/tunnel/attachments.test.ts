@@ -27,6 +27,7 @@ async function startApp(t: TestContext): Promise<number> {
 const params = (localPort: number | null, name = 'web-app'): AttachParams => ({
   kind: 'intercept',
   localPort,
+  mount: false,
   name,
   portIdentifier: null,
   service: null,

@@ -69,3 +69,13 @@ it('join() turns a lost session into a reset, also after the FIN of the socket',
     assert.equal(await ended, 'ECONNRESET')
   }
 })
+
+it('dataServer() outlives more resets than Node takes for an attack', async () => {
+  await using junction = await aJunction()
+  const { session } = junction.stream
+  assert.ok(session)
+  const client = session as http2.ClientHttp2Session
+  for (let n = 0; n < 1200; n++) (await openDataStream(client, 'x:1')).destroy(new Error('reset'))
+  assert.equal((await openDataStream(client, 'x:1')).destroyed, false)
+  assert.equal(client.destroyed, false)
+})
