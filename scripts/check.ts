@@ -11,10 +11,17 @@ const tools: Step[] = [
   { title: 'format', command: 'oxfmt', args: ['--check'] },
   { title: 'dead code', command: 'knip', args: ['--no-progress'] },
 ]
-const tests = readdirSync('test/unit').map((folder) => ({
+const folders = readdirSync('test/unit', { withFileTypes: true }).filter((entry) => entry.isDirectory())
+const tests = ['.', ...folders.map(({ name }) => name)].map((folder) => ({
   title: `unit tests of ${folder}`,
   command: 'node',
-  args: ['--test', '--test-isolation=none', '--test-timeout=20000', '--test-reporter=dot', `test/unit/${folder}/**/*.test.ts`],
+  args: [
+    '--test',
+    '--test-isolation=none',
+    '--test-timeout=20000',
+    '--test-reporter=dot',
+    folder === '.' ? 'test/unit/*.test.ts' : `test/unit/${folder}/**/*.test.ts`,
+  ],
 }))
 
 function run({ args, command, title }: Step): Promise<boolean> {

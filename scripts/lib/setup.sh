@@ -84,6 +84,8 @@ ensure_docker() {
 start_dockerd() {
   local log
   log=$(cache_dir)/dockerd.log
+  # An engine that was killed leaves pid files; if another process has that pid by now, dockerd refuses to start.
+  pgrep -x dockerd >/dev/null || rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid
   say "starting dockerd (log: $log)"
   setsid nohup dockerd >>"$log" 2>&1 </dev/null &
   wait_until "$DOCKER_START_LIMIT" "the Docker engine (log: $log)" docker_answers
