@@ -3,6 +3,5 @@
 import { enableCompileCache } from 'node:module'
 
 enableCompileCache()
-const { execute } = await import('@oclif/core')
-// Not awaited: with a top-level await, `tpx … --help | head` now and then ends with exit code 13.
-void execute({ dir: import.meta.url })
+const { run } = await import('../dist/cli/main.js')
+run(import.meta.url)

@@ -49,7 +49,10 @@ async function buildPrograms(): Promise<void> {
 async function buildCli(): Promise<void> {
   rmSync('dist/cli', { recursive: true, force: true })
   const commands = globSync('src/commands/**/*.ts')
-  const entryPoints = Object.fromEntries(commands.map((path) => [path.slice('src/'.length, -'.ts'.length), path]))
+  const entryPoints = {
+    main: 'src/cli/main.ts',
+    ...Object.fromEntries(commands.map((path) => [path.slice('src/'.length, -'.ts'.length), path])),
+  }
   // CommonJS packages inside ES modules ask for these.
   const js =
     "import { createRequire as tpxCreateRequire } from 'node:module'; const require = tpxCreateRequire(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname;"
@@ -62,7 +65,6 @@ async function buildCli(): Promise<void> {
     banner: { js },
     minifySyntax: true,
     chunkNames: 'chunks/[name]-[hash]',
-    external: [...common.external, '@oclif/core'],
   })
 }
 
