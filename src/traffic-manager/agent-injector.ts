@@ -18,7 +18,7 @@ export type InjectorTimes = RolloutTimes & {
   settleMs: number
 }
 
-const TIMES: InjectorTimes = { arrivalMs: 60_000, failureMs: 1000, pollMs: 500, proxyMs: 1000, settleMs: 15_000, staleMs: 15_000 }
+const TIMES: InjectorTimes = { arrivalMs: 60_000, failureMs: 1000, pollMs: 200, proxyMs: 1000, settleMs: 15_000, staleMs: 15_000 }
 
 /** What {@link AgentInjector.ensureAgent} waits for. */
 export type Arrival = {

@@ -34,7 +34,14 @@ export const setsockopt = library.func('int setsockopt(int fd, int level, int na
 /** @see if_nametoindex(3) */
 export const interfaceIndex = library.func('unsigned int if_nametoindex(const char *name)') as SystemCall<[string]>
 
+// Reversed, so that of two names for a number (EAGAIN, EWOULDBLOCK) the first one stays.
+const ERRNO_NAMES = new Map(
+  Object.entries(koffi.os.errno)
+    .reverse()
+    .map(([name, value]) => [value, name]),
+)
+
 /** Name of the last call's errno, e.g. "EBUSY". Read it before anything else runs. */
 export function errnoName(errno: number = koffi.errno()): string {
-  return Object.entries(koffi.os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`
+  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`
 }
