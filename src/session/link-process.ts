@@ -55,7 +55,7 @@ export async function spawnLink(options: LinkOptions): Promise<void> {
     'tunnel-container': options.tunnelName,
   }
   const words = Object.entries(flags).flatMap(([name, value]) => (value === null ? [] : [`--${name}`, value]))
-  const args = ['--max-semi-space-size=4', join(options.root, 'dist', 'programs', 'link.cjs'), ...words]
+  const args = ['--max-semi-space-size=16', join(options.root, 'dist', 'programs', 'link.cjs'), ...words]
   const child = spawn(process.execPath, args, {
     cwd: '/',
     detached: true,
