@@ -10,8 +10,8 @@ const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { vers
 /** dockerode loads gRPC for BuildKit's sessions, which nothing here opens: 30 ms of every command that talks to the engine. */
 const withoutBuildKit: Plugin = {
   name: 'without-buildkit',
-  setup({ onLoad }) {
-    onLoad({ filter: /dockerode\/lib\/session\.js$/ }, () => ({
+  setup(build) {
+    build.onLoad({ filter: /dockerode\/lib\/session\.js$/ }, () => ({
       contents: "module.exports = () => { throw new Error('BuildKit sessions are left out') }",
     }))
   },

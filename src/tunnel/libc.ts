@@ -37,7 +37,7 @@ export const interfaceIndex = library.func('unsigned int if_nametoindex(const ch
 // Reversed, so that of two names for a number (EAGAIN, EWOULDBLOCK) the first one stays.
 const ERRNO_NAMES = new Map(
   Object.entries(koffi.os.errno)
-    .reverse()
+    .toReversed()
     .map(([name, value]) => [value, name]),
 )
 
