@@ -1,7 +1,7 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import net from 'node:net'
-import { LengthPrefixReader, withLength } from './length-prefix.ts'
+import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
 import { fitUdp } from './reply.ts'
 import type { Resolver } from './resolver.ts'
 

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { messageOf } from '../base/error.ts'
-import { LengthPrefixReader, withLength } from './length-prefix.ts'
+import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
 
 type Waiting = { clientId: number; reject: (error: Error) => void; resolve: (answer: Buffer) => void; timer: NodeJS.Timeout }
 

@@ -38,29 +38,3 @@ function questionEnd(query: Buffer): number | undefined {
 
   return at + 5 <= query.length ? at + 5 : undefined
 }
-
-/** Splits a stream of messages with a two-byte length each (RFC 1035 §4.2.2). */
-export class LengthPrefixReader {
-  #pending: Buffer = Buffer.alloc(0)
-
-  /** Every message that is complete now. */
-  push(bytes: Buffer): Buffer[] {
-    let rest = this.#pending.length ? Buffer.concat([this.#pending, bytes]) : bytes
-    const messages: Buffer[] = []
-    while (rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
-      const end = 2 + rest.readUInt16BE(0)
-      messages.push(rest.subarray(2, end))
-      rest = rest.subarray(end)
-    }
-
-    this.#pending = Buffer.from(rest)
-    return messages
-  }
-}
-
-/** A message with its length in front. */
-export function withLength(message: Buffer): Buffer {
-  const head = Buffer.allocUnsafe(2)
-  head.writeUInt16BE(message.length)
-  return Buffer.concat([head, message])
-}

@@ -4,7 +4,8 @@ import { connect, isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
-import { isResponseTo, isTruncated, isUnhelpful, LengthPrefixReader, serverFailure, withLength } from './dns-messages.ts'
+import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
+import { isResponseTo, isTruncated, isUnhelpful, serverFailure } from './dns-messages.ts'
 
 /** One nameserver. */
 export type Nameserver = { address: string; port: number }

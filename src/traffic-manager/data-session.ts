@@ -2,7 +2,7 @@ import type http2 from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { systemCode } from '../base/error.ts'
 import { dataServer, parseAuthority, PROTOCOL_HEADER, refuse } from '../wire/data-stream.ts'
-import { DatagramDecoder, encodeDatagram } from './datagram-frames.ts'
+import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
 import { join } from '../wire/join.ts'
 import { type Dialer, UDP_IDLE_MS } from './dialer.ts'
 import { UdpFlow } from './udp-flow.ts'
@@ -56,13 +56,13 @@ async function answer(stream: http2.ServerHttp2Stream, headers: http2.IncomingHt
 function joinDatagrams(stream: http2.ServerHttp2Stream, socket: Awaited<ReturnType<Dialer['udp']>>): void {
   if (stream.destroyed) return void socket.close()
   stream.respond({ ':status': 200 })
-  const decoder = new DatagramDecoder()
+  const decoder = new LengthPrefixReader()
   const flow = new UdpFlow(
     socket,
     {
       ended: (code) => (code ? stream.destroy(new Error(code)) : stream.end()),
       received: (datagram) => {
-        if (!stream.writableNeedDrain && stream.writable) stream.write(encodeDatagram(datagram))
+        if (!stream.writableNeedDrain && stream.writable) stream.write(withLength(datagram))
       },
     },
     UDP_IDLE_MS,

@@ -1,5 +1,5 @@
 import http2 from 'node:http2'
-import { LengthPrefixReader, withLength } from '../dns/length-prefix.ts'
+import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
 import { DialError, openDataStream, PROTOCOL_HEADER } from '../wire/data-stream.ts'
 import type { UdpFlow, UdpHandlers } from './dialer.ts'
 

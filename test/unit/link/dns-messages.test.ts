@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decode, encode, RECURSION_DESIRED } from 'dns-packet'
 import fc from 'fast-check'
-import { LengthPrefixReader, serverFailure, withLength } from '../../../src/link/dns-messages.ts'
+import { LengthPrefixReader, withLength } from '../../../src/base/length-prefix.ts'
+import { serverFailure } from '../../../src/link/dns-messages.ts'
 
 test('LengthPrefixReader reverses withLength() however the bytes are cut', () => {
   fc.assert(

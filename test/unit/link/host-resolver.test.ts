@@ -6,7 +6,7 @@ import { duplexPair } from 'node:stream'
 import { test } from 'node:test'
 import { decode, encode, TRUNCATED_RESPONSE } from 'dns-packet'
 import { silentLogger } from '../../../src/base/logger.ts'
-import { LengthPrefixReader, withLength } from '../../../src/link/dns-messages.ts'
+import { LengthPrefixReader, withLength } from '../../../src/base/length-prefix.ts'
 import { HostResolver, parseNameserver } from '../../../src/link/host-resolver.ts'
 
 type Rcode = { rcode: string }

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
-import { DatagramDecoder, encodeDatagram } from '../../../src/traffic-manager/datagram-frames.ts'
+import { LengthPrefixReader, withLength } from '../../../src/base/length-prefix.ts'
 import { checkDestination } from '../../../src/traffic-manager/dialer.ts'
 import { dataClient, DialError, openDataStream, PROTOCOL_HEADER } from '../../../src/wire/data-stream.ts'
 import { openTpxStream } from '../../../src/wire/preface.ts'
@@ -93,10 +93,10 @@ describe('TPX/1 data', () => {
     await once(echo, 'listening')
     const { http, socket } = await openData(manager)
     const stream = await openDataStream(http, `127.0.0.1:${echo.address().port}`, { headers: { [PROTOCOL_HEADER]: 'udp' } })
-    const decoder = new DatagramDecoder()
+    const decoder = new LengthPrefixReader()
     const seen: string[] = []
     stream.on('data', (chunk: Buffer) => seen.push(...decoder.push(chunk).map(String)))
-    stream.write(Buffer.concat([encodeDatagram(Buffer.from('ab')), encodeDatagram(Buffer.from('c'))]))
+    stream.write(Buffer.concat([withLength(Buffer.from('ab')), withLength(Buffer.from('c'))]))
     await eventually(() => seen.length === 2)
     assert.deepEqual(seen.sort(), ['abab', 'cc'])
     socket.destroy()
