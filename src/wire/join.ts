@@ -20,8 +20,8 @@ export function join(stream: http2.Http2Stream, socket: Socket): void {
     .on('error', fail)
     .on('aborted', fail)
     .on('close', () => {
-      // A session that ends without an error code closes its streams with none, also those that had more to say.
-      if (stream.rstCode || !stream.writableFinished) fail()
+      // A session that ends without an error code closes its streams with none, also those that had more to say or to hear.
+      if (stream.rstCode || !stream.writableFinished || !stream.readableEnded) fail()
     })
   socket.on('error', fail).on('close', () => {
     if (!socket.readableEnded || !socket.writableFinished) fail()
