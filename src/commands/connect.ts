@@ -17,6 +17,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({
       carrier,
+      clientConfig: {},
       engine,
       network: {},
       onProgress: (text) => this.progress(text),

@@ -52,7 +52,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
       import('../session/docker-run.ts'),
       dockerEngine(),
     ])
-    const connected = await connect({ carrier, engine, network, onProgress, root: this.config.root, settings })
+    const connected = await connect({ carrier, clientConfig: {}, engine, network, onProgress, root: this.config.root, settings })
     const attach = {
       kind: 'intercept' as const,
       localPort,

@@ -1,4 +1,5 @@
 import { CARRIER_DIR } from '../wire/carrier.ts'
+import type { ClientConfig } from '../wire/client-config.ts'
 import type { ContainerSpec } from './container-engine.ts'
 import { type ConnectionSettings, connectionLabels } from './holder-container.ts'
 import { tunnelImage } from './image.ts'
@@ -12,6 +13,7 @@ export function tunnelName(connection: string): string {
 export type TunnelOptions = {
   /** Host directory of the unix carrier's socket. */
   carrierDir: string
+  clientConfig: ClientConfig
   clientName: string
   clusterDomain: string
   holderId: string
@@ -29,6 +31,7 @@ export function tunnelSpec(settings: ConnectionSettings, options: TunnelOptions)
     name: tunnelName(settings.name),
     Env: [
       `TPX_CARRIER=${settings.carrier}`,
+      `TPX_CLIENT_CONFIG=${JSON.stringify(options.clientConfig)}`,
       `TPX_CLIENT_NAME=${options.clientName}`,
       `TPX_CLUSTER_DOMAIN=${options.clusterDomain}`,
       `TPX_CONNECTION=${settings.name}`,

@@ -7,6 +7,7 @@ import type { ContainerEngine, EngineInfo } from '../container/container-engine.
 import { type ConnectionSettings, holderName, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
 import { LABEL } from '../container/labels.ts'
 import { tunnelName, tunnelSpec } from '../container/tunnel-container.ts'
+import type { ClientConfig } from '../wire/client-config.ts'
 import type { ControlClient } from '../wire/control-channel.ts'
 import type { SessionStatus } from '../wire/control.ts'
 import { type Connection, listConnections } from './connection.ts'
@@ -16,6 +17,8 @@ import { runtimeDir } from './runtime-dir.ts'
 /** What to connect to, and how. */
 export type ConnectOptions = {
   carrier: 'auto' | 'exec' | 'unix'
+  /** What flags, config.yml and kubeconfig set; the tunnel puts the manager's defaults beneath it. */
+  clientConfig: ClientConfig
   engine: ContainerEngine
   network: HolderNetwork
   onProgress: (text: string) => void
@@ -89,6 +92,7 @@ async function startTunnel(options: ConnectOptions, settings: ConnectionSettings
   const id = await engine.createContainer(
     tunnelSpec(settings, {
       carrierDir: join(runtimeDir(settings.name), 'carrier'),
+      clientConfig: options.clientConfig,
       clientName: `${user}@${hostname()}`,
       clusterDomain: CLUSTER_DOMAIN,
       holderId,

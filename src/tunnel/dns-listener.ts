@@ -8,6 +8,7 @@ import { startDnsServer } from '../dns/server.ts'
 import { StreamExchange } from '../dns/stream-exchange.ts'
 import { DNSRequestSchema } from '../wire/generated/manager_pb.ts'
 import type { Carrier } from './carrier.ts'
+import type { ClientSettings } from './client-settings.ts'
 import { allSubnets } from './cluster-view.ts'
 import { sessionInfo, within } from './manager-client.ts'
 import type { ManagerSession } from './manager-session.ts'
@@ -20,7 +21,7 @@ const SHORT_BREAK_MS = 1500
 const BIND_BACKOFF = { firstMs: 50, mostMs: 500 }
 const DNS_PORT = 53
 
-type Options = { carrier: Carrier; logger: Logger; manager: ManagerSession; settings: Settings }
+type Options = { carrier: Carrier; client: ClientSettings; logger: Logger; manager: ManagerSession; settings: Settings }
 
 /** Asks the manager for records of a name. @throws TpxError why there is no answer */
 export async function lookupInCluster(manager: ManagerSession, name: string, type: number): Promise<ClusterAnswer> {
@@ -32,17 +33,19 @@ export async function lookupInCluster(manager: ManagerSession, name: string, typ
 }
 
 /** The names of the cluster and of the host, as the containers of this connection see them. */
-export function makeResolver({ carrier, manager, settings }: Options): Resolver {
+export function makeResolver({ carrier, client, manager, settings }: Options): Resolver {
   const host = new StreamExchange({
     limitMs: LOOKUP_LIMIT_MS,
     open: () => carrier.open({ kind: 'dns' }, { shortBreak: true, waitMs: SHORT_BREAK_MS }),
   })
   const zone = (): Zone => {
     const { cluster } = manager.state.value
+    const { excludeSuffixes, includeSuffixes } = client.value.dns ?? {}
     return {
       clusterDomain: cluster?.clusterDomain ?? settings.clusterDomain,
-      excludeSuffixes: cluster && cluster.excludeSuffixes.length > 0 ? cluster.excludeSuffixes : DEFAULT_EXCLUDE_SUFFIXES,
-      includeSuffixes: cluster?.includeSuffixes ?? [],
+      excludeSuffixes:
+        excludeSuffixes ?? (cluster && cluster.excludeSuffixes.length > 0 ? cluster.excludeSuffixes : DEFAULT_EXCLUDE_SUFFIXES),
+      includeSuffixes: includeSuffixes ?? cluster?.includeSuffixes ?? [],
       namespace: settings.namespace,
       subnets: cluster ? allSubnets(cluster) : [],
     }

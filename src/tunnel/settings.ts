@@ -1,4 +1,5 @@
-import { TpxError } from '../base/error.ts'
+import { messageOf, TpxError } from '../base/error.ts'
+import type { ClientConfig } from '../wire/client-config.ts'
 
 /** How the tunnel meets the link. */
 export type CarrierKind = 'exec' | 'unix'
@@ -6,6 +7,8 @@ export type CarrierKind = 'exec' | 'unix'
 /** What the CLI tells the tunnel, in the container's environment. */
 export type Settings = {
   carrier: CarrierKind
+  /** What the CLI found in flags, config.yml and kubeconfig. */
+  clientConfig: ClientConfig
   /** user@host, shown to other people. */
   clientName: string
   clusterDomain: string
@@ -30,6 +33,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   if (carrier !== 'unix' && carrier !== 'exec') throw new TpxError('USAGE', `TPX_CARRIER must be "unix" or "exec", not "${carrier}"`)
   return {
     carrier,
+    clientConfig: readClientConfig(env['TPX_CLIENT_CONFIG']),
     clientName: required('TPX_CLIENT_NAME'),
     clusterDomain: (env['TPX_CLUSTER_DOMAIN'] || 'cluster.local').replaceAll(/^\.|\.$/g, '').toLowerCase(),
     connection: required('TPX_CONNECTION'),
@@ -37,5 +41,13 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     logLevel: env['TPX_LOG_LEVEL'] || 'info',
     managerNamespace: required('TPX_MANAGER_NAMESPACE'),
     namespace: required('TPX_NAMESPACE'),
+  }
+}
+
+function readClientConfig(json: string | undefined): ClientConfig {
+  try {
+    return JSON.parse(json || '{}') as ClientConfig
+  } catch (cause) {
+    throw new TpxError('USAGE', `TPX_CLIENT_CONFIG is no JSON: ${messageOf(cause)}`, { cause })
   }
 }

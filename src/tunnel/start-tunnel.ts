@@ -2,6 +2,7 @@ import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { Attachments } from './attachments.ts'
 import { type Carrier, openCarrier } from './carrier.ts'
+import { ClientSettings } from './client-settings.ts'
 import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
@@ -44,6 +45,7 @@ function followSubnets(manager: ManagerSession, network: Network, { logger, read
 /** Builds the parts and starts them. @param onQuit is called when a client asked the tunnel to end */
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
   const carrier: Carrier = await openCarrier(settings.carrier)
+  const client = new ClientSettings(settings.clientConfig)
   const manager = new ManagerSession({ carrier, logger, settings })
   const data = new DataSession({ carrier, logger, manager, managerNamespace: settings.managerNamespace })
   const readiness = new Readiness({ data, manager })
@@ -57,7 +59,7 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
   const ending = new AbortController()
   const { signal } = ending
-  const resolver = makeResolver({ carrier, logger, manager, settings })
+  const resolver = makeResolver({ carrier, client, logger, manager, settings })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)

@@ -16,6 +16,7 @@ import { FakeManager } from './fake-manager.ts'
 
 export const settings: Settings = {
   carrier: 'unix',
+  clientConfig: {},
   clientName: 'ann@laptop',
   clusterDomain: 'cluster.local',
   connection: 'c1',
