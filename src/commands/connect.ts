@@ -1,5 +1,6 @@
 import { connectFlags } from '../cli/flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
+import { userNetwork } from '../container/holder-network.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { connectionName } from '../session/connection-name.ts'
 import { kubeconfigPaths, readKubeContext } from '../session/kube-context.ts'
@@ -11,6 +12,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
 
   protected async answer(): Promise<Answer> {
     const { carrier, name, 'manager-namespace': managerNamespace } = this.flags
+    const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
     const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
     const settings = { ...kube, kubeconfig, managerNamespace, name: connectionName(name, kube) }
@@ -19,7 +21,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
       carrier,
       clientConfig: {},
       engine,
-      network: {},
+      network: network === undefined ? {} : { network },
       onProgress: (text) => this.progress(text),
       root: this.config.root,
       settings,

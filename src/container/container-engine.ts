@@ -26,6 +26,7 @@ export interface ContainerEngine {
   createContainer(spec: ContainerSpec): Promise<string>
   createVolume(name: string, labels: Record<string, string>): Promise<{ mountpoint: string }>
   hasImage(reference: string): Promise<boolean>
+  hasNetwork(name: string): Promise<boolean>
   info(): Promise<EngineInfo>
   inspect(id: string): Promise<Docker.ContainerInspectInfo>
   listContainers(labels: Record<string, string | null>): Promise<ContainerSummary[]>

@@ -37,6 +37,7 @@ export class Link {
   #clients = 0
   #docker: Promise<Docker> | undefined
   #execRuns = false
+  #found: { clusterDomain?: string } = {}
   #sockets: BoundSocket[] = []
 
   /** @param quit called when the link is to end by itself */
@@ -54,7 +55,11 @@ export class Link {
         this.#chooseCarrier(docker).catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'exec carrier failed'))
       },
     })
-    const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
+    const resolver = new HostResolver({
+      hostsFile: process.env['TPX_HOSTS_FILE'],
+      logger,
+      nameservers: process.env['TPX_HOST_NAMESERVERS'],
+    })
     const destinations = { cluster: this.#ready.promise, control: this.#control, dns: (stream: Duplex) => resolver.serve(stream) }
     this.#router = new TargetRouter(destinations, logger, this.#end.signal)
   }
@@ -63,7 +68,7 @@ export class Link {
    * Binds the sockets, then asks the cluster: what comes early waits for the answer.
    * @throws TpxError LINK_FAILED, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND and what preflight() throws
    */
-  async start(): Promise<ClusterFacts> {
+  async start(): Promise<ClusterFacts & { clusterDomain?: string }> {
     const { carrier, namespace, runtimeDir } = this.#settings
     makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
@@ -72,7 +77,7 @@ export class Link {
     const cluster = await this.#connect(control)
     this.#ready.resolve(cluster)
     this.#look()
-    return cluster.facts(namespace)
+    return { ...cluster.facts(namespace), ...this.#found }
   }
 
   /** Closes everything and removes the sockets. */
@@ -98,10 +103,11 @@ export class Link {
   async #connect(control: BoundSocket): Promise<ClusterAccess> {
     const cluster = await ClusterAccess.load(this.#settings)
     const { namespace } = cluster.facts(this.#settings.namespace)
-    await preflight(cluster.kubeConfig, { managerNamespace: this.#settings.managerNamespace, namespace }, this.#end.signal)
+    const found = await preflight(cluster.kubeConfig, { managerNamespace: this.#settings.managerNamespace, namespace }, this.#end.signal)
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster
+    this.#found = found
     return cluster
   }
 

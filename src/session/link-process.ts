@@ -39,9 +39,10 @@ export function linkLogPath(connection: string): string {
 
 /**
  * Starts the link in the background and waits for its ready line, i.e. until the cluster was found good.
+ * @returns what the link already knows of the cluster
  * @throws the TpxError that the link found; LINK_FAILED when it ends without a word
  */
-export async function spawnLink(options: LinkOptions): Promise<void> {
+export async function spawnLink(options: LinkOptions): Promise<{ clusterDomain?: string }> {
   const log = linkLogPath(options.connection)
   mkdirSync(join(log, '..'), { mode: 0o700, recursive: true })
   const flags: Record<string, string | null> = {
@@ -73,8 +74,9 @@ export async function spawnLink(options: LinkOptions): Promise<void> {
   stdout?.destroy()
   child.unref()
   if (line === undefined) throw new TpxError('LINK_FAILED', `The link did not start: ${lastLine(log)}`, { hint: `Its log is "${log}"` })
-  const answer = JSON.parse(line) as { error: unknown } | { ready: true }
+  const answer = JSON.parse(line) as { error: unknown } | { clusterDomain?: string; ready: true }
   if ('error' in answer) throw fromRecord(answer.error)
+  return answer
 }
 
 function lastLine(path: string): string {

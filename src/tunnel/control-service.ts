@@ -4,7 +4,16 @@ import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import { VERSION } from '../base/version.ts'
 import { once } from 'node:events'
-import type { ControlMethod, ControlMethods, Leg, SessionStatus, TunnelSnapshot, TunnelStatus } from '../wire/control.ts'
+import type {
+  ControlMethod,
+  ControlMethods,
+  DnsTrace,
+  DnsTraceParams,
+  Leg,
+  SessionStatus,
+  TunnelSnapshot,
+  TunnelStatus,
+} from '../wire/control.ts'
 import { serveControl } from '../wire/control-channel.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
@@ -29,6 +38,7 @@ type Options = {
   onResume: (snapshot: TunnelSnapshot | null) => void
   readiness: Readiness
   settings: Settings
+  traceName: (params: DnsTraceParams) => Promise<DnsTrace>
   workloads: WorkloadList
 }
 
@@ -49,6 +59,7 @@ export class ControlService {
     this.#handlers = {
       attach: (params, progress) => attachments.attach(params, progress),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
+      'dns-trace': (params) => options.traceName(params),
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
       quit: () => this.#quit(),

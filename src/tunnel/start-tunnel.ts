@@ -7,11 +7,13 @@ import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
 import { makeResolver, serveDns } from './dns-listener.ts'
+import { traceName } from './dns-trace.ts'
 import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
+import { ADDRESS4, ADDRESS6 } from './routes.ts'
 import type { Settings } from './settings.ts'
-import type { TunnelSnapshot } from '../wire/control.ts'
+import type { DnsTrace, DnsTraceParams, TunnelSnapshot } from '../wire/control.ts'
 import { WorkloadList } from './workload-list.ts'
 
 /** How long the manager is given to take back what this tunnel held, milliseconds. */
@@ -56,10 +58,22 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
     attachments.resume(snapshot?.attachments ?? [])
     void manager.run(signal)
   }
-  const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
+  const resolver = makeResolver({ carrier, client, manager, settings })
+  const trace = (params: DnsTraceParams): Promise<DnsTrace> => traceName(params, { ownAddresses: [ADDRESS4, ADDRESS6], resolver })
+  const control = new ControlService({
+    attachments,
+    data,
+    logger,
+    manager,
+    onQuit,
+    onResume,
+    readiness,
+    settings,
+    traceName: trace,
+    workloads,
+  })
   const ending = new AbortController()
   const { signal } = ending
-  const resolver = makeResolver({ carrier, client, logger, manager, settings })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
