@@ -1,12 +1,13 @@
 // Runs in a container or a Pod: `node - QUESTIONS < bundle`. Asks the first name server of /etc/resolv.conf what QUESTIONS (JSON)
 // say, as libc would where `search` is set, and prints the answers as JSON, without TTLs of records that count down.
 import dgram from 'node:dgram'
+import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import packet, { type DecodedPacket } from 'dns-packet'
 
-/** `search`: go through the search list; else the name is taken as fully qualified. */
-export type Question = { edns?: number; name: string; search?: boolean; server?: string; transport: 'tcp' | 'udp'; type: string }
+/** `search`: go through the search list; else the name is taken as fully qualified. `libc`: getaddrinfo, which does as it likes. */
+export type Question = { edns?: number; name: string; search?: boolean; server?: string; transport: 'libc' | 'tcp' | 'udp'; type: string }
 /** What came of one question. `owner` is the name that was found, after the search list. */
 export type Answered = {
   extendedError?: string
@@ -83,7 +84,16 @@ function extendedErrorOf(answer: DecodedPacket): string | undefined {
   return option && `${option.data.readUInt16BE(0)} ${option.data.toString('utf8', 2)}`
 }
 
+async function askLibc({ name }: Question): Promise<Answered> {
+  const began = performance.now()
+  const result = await lookup(name, { all: true }).catch((error: NodeJS.ErrnoException) => error)
+  const ms = Math.round((performance.now() - began) * 100) / 100
+  if (result instanceof Error) return { ms, owner: name, rcode: result.code ?? result.message, records: [], truncated: false }
+  return { ms, owner: name, rcode: 'NOERROR', records: result.map(({ address }) => address).sort(), truncated: false }
+}
+
 async function ask(question: Question): Promise<Answered> {
+  if (question.transport === 'libc') return askLibc(question)
   const exchange = question.transport === 'udp' ? exchangeUdp : exchangeTcp
   const began = performance.now()
   let last: Answered | undefined
