@@ -4,7 +4,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import { systemCode, TpxError } from '../base/error.ts'
 import { type ApiAttempt, apiError } from './api-error.ts'
 import { HttpStatusError, limitConnecting, readBody, requesterFor, requestOptions } from './api-request.ts'
-import { serverOf } from './kubeconfig.ts'
+import { serverOf } from './server-address.ts'
 import type { List } from './objects.ts'
 
 type Request = { accept?: string; attempt: ApiAttempt; body?: unknown; contentType?: string; method: string; path: string }

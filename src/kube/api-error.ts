@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { TpxError } from '../base/error.ts'
-import { serverOf } from './kubeconfig.ts'
+import { serverOf } from './server-address.ts'
 import { transportError } from './transport-error.ts'
 
 /** What was tried, in RBAC's words, e.g. verb "create", resource "pods/portforward". */

@@ -2,7 +2,7 @@ import http from 'node:http'
 import https from 'node:https'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { type ApiAttempt, apiError } from './api-error.ts'
-import { serverOf } from './kubeconfig.ts'
+import { serverOf } from './server-address.ts'
 
 /** How long a connection may take to come about (TCP, and the proxy where there is one): beginners should not wait longer for "no". */
 const CONNECT_LIMIT_MS = 4000

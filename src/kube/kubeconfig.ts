@@ -64,11 +64,6 @@ export function contextNamespace(kubeConfig: KubeConfig): string {
   return kubeConfig.getContextObject(kubeConfig.getCurrentContext())?.namespace || 'default'
 }
 
-/** Address of the API server of the chosen context; loadKubeconfig made sure that there is one. */
-export function serverOf(kubeConfig: KubeConfig): string {
-  return kubeConfig.getCurrentCluster()?.server ?? ''
-}
-
 /** First wins. client-node's own merge throws on a name that appears twice and takes the last current-context. */
 function addFile(merged: KubeConfig, file: KubeConfig): void {
   const lacks = (list: { name: string }[]) => (entry: { name: string }) => !list.some(({ name }) => name === entry.name)

@@ -1,7 +1,7 @@
 import type { KubeConfig } from '@kubernetes/client-node'
 import { messageOf, systemCode, TpxError } from '../base/error.ts'
 import type { ErrorCode } from '../base/error-codes.ts'
-import { serverOf } from './kubeconfig.ts'
+import { serverOf } from './server-address.ts'
 
 type Described = { code: ErrorCode; hint: string; text: string }
 

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { contextNamespace, type KubeconfigOptions, loadKubeconfig, serverOf } from '../../../src/kube/kubeconfig.ts'
+import { contextNamespace, type KubeconfigOptions, loadKubeconfig } from '../../../src/kube/kubeconfig.ts'
+import { serverOf } from '../../../src/kube/server-address.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'tpx-kubeconfig-'))
 after(() => rmSync(dir, { recursive: true }))
