@@ -68,7 +68,10 @@ export abstract class TpxCommand<T extends typeof Command> extends Command {
   private usageError(error: Error): TpxError {
     const refused = refusedFlag(this.argv)
     if (refused)
-      return new TpxError('USAGE', `Flag --${refused.name} is not for tpx: the kubeconfig says who and where`, { cause: error, hint: refused.hint })
+      return new TpxError('USAGE', `Flag --${refused.name} is not for tpx: the kubeconfig says who and where`, {
+        cause: error,
+        hint: refused.hint,
+      })
     return new TpxError('USAGE', firstLine(error.message), {
       cause: error,
       hint: `Run "tpx ${this.id?.replaceAll(':', ' ') ?? ''} --help"`,

@@ -4,7 +4,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import { type ApiAttempt, apiError } from './api-error.ts'
 import { serverOf } from './server-address.ts'
 
-/** How long a connection may take to come about (TCP, and the proxy where there is one): beginners should not wait longer for "no". */
+/** How long a connection may take to come about (TCP, TLS, and the proxy where there is one): beginners should not wait longer for "no". */
 const CONNECT_LIMIT_MS = 4000
 /** Most bytes of an answer that are kept: a list of some thousand Pods fits. */
 const MAX_BODY = 64 << 20
@@ -89,8 +89,12 @@ export function limitConnecting(request: http.ClientRequest): void {
     request.destroy(Object.assign(new Error(`No connection within ${CONNECT_LIMIT_MS / 1000} s`), { code: 'ETIMEDOUT' }))
   }, CONNECT_LIMIT_MS)
   const stop = (): void => clearTimeout(timer)
-  // An agent for proxies hands the socket over when it is connected; otherwise it is still connecting.
-  request.once('socket', (socket) => (socket.connecting ? socket.once('connect', stop) : stop()))
+  request.once('socket', (socket) => {
+    if (request.reusedSocket) stop()
+    else if ('encrypted' in socket) socket.once('secureConnect', stop)
+    else if (socket.connecting) socket.once('connect', stop)
+    else stop()
+  })
   request.once('close', stop)
 }
 

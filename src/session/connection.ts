@@ -30,12 +30,14 @@ function settingsOf({ labels }: ContainerSummary): ConnectionSettings {
 export async function listConnections(engine: ContainerEngine): Promise<Connection[]> {
   const containers = await engine.listContainers({ [LABEL.connection]: null })
   const byName = Map.groupBy(containers, ({ labels }) => labels[LABEL.connection] ?? '')
-  return [...byName.values()].flatMap((mine) => {
+  return [...byName.keys()].sort().flatMap((name) => {
+    const mine = byName.get(name) ?? []
     const owner = mine.find(({ labels }) => labels[LABEL.role] === 'holder') ?? mine.find(({ labels }) => labels[LABEL.role] === 'tunnel')
     return owner ? [{ containers: mine, settings: settingsOf(owner) }] : []
   })
 }
 
+const RECONNECT_MS = 15_000
 const CONNECT_HINT = 'Run "tpx connect" first, or see "tpx status"'
 
 /** The one that is meant. @throws TpxError CONNECTION_NOT_FOUND, CONNECTION_AMBIGUOUS */
@@ -69,6 +71,18 @@ export function restartLink({ settings }: Connection, root: string): Promise<Con
 /** A connection's control stream. */
 export type OpenConnection = { control: ControlClient; name: string }
 
+/** Starts a dead link, and waits until the tunnel has found back to the cluster through it. */
+async function reconnect(connection: Connection, root: string): Promise<ControlClient> {
+  const control = await restartLink(connection, root)
+  try {
+    await control.call('connect', { timeoutMs: RECONNECT_MS })
+    return control
+  } catch (error) {
+    control.close()
+    throw error
+  }
+}
+
 /**
  * Opens the connection that a command means. A live link answers at once; where there may be others, or where it is dead, the
  * engine is asked, and a dead link is started again.
@@ -86,5 +100,5 @@ export async function useConnection(options: { engine: EngineSource; root: strin
     options.use,
   )
   const { name } = connection.settings
-  return { control: (await openControl(name)) ?? (await restartLink(connection, options.root)), name }
+  return { control: (await openControl(name)) ?? (await reconnect(connection, options.root)), name }
 }

@@ -148,21 +148,18 @@ describe('a credential plugin that only the host has', () => {
     )
     assert.equal((await status())?.state, 'connected')
     assert.ok(await reaches())
-    // From here on tokens live shortly again.
-    plugin.setLife(LIFE_SECONDS)
-    await plugin.revoke()
-    await renewed(given + 2)
   })
 
   test('while the user is signed out what is open stays, status tells it, and signing in again is enough', async () => {
     plugin.fail('SSO session has expired')
+    await plugin.revoke()
     const down = await eventually(
       'status to tell',
       async () => {
         const one = await status()
         return one?.link?.api.state === 'down' && one
       },
-      3000 * LIFE_SECONDS,
+      20_000,
     )
     assert.match(down.link?.api.detail ?? '', /credentials are no longer accepted: .*SSO session has expired.*; next: Sign in again/)
     assert.ok(await reaches(), 'the session lives on')
@@ -192,7 +189,8 @@ describe('a credential plugin that only the host has', () => {
     const { clusters, users } = clusterKubeconfig()
     const line = (value: unknown): string => Buffer.from(String(value), 'base64').toString().split('\n')[3] ?? ''
     const secrets: Record<string, string> = {
-      'CA certificate': line(clusters[0]?.cluster['certificate-authority-data']),
+      // The certificate itself is public, and in the workload's own volume.
+      'CA certificate as in the kubeconfig': String(clusters[0]?.cluster['certificate-authority-data']).slice(0, 200),
       'client key': line(users[0]?.user['client-key-data']),
       'client key in base64': String(users[0]?.user['client-key-data']).slice(0, 200),
       kubeconfig: `server: https://127.0.0.1:${api.port}`,

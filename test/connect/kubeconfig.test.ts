@@ -1,8 +1,10 @@
 // What a kubeconfig can say: each is tried by a connection, and each failure by its code and next step.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { delimiter } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { after, afterEach, before, describe, test } from 'node:test'
 import { ensureManager, leftovers, probe, quitAll } from '../helpers/cluster.ts'
 import { clusterKubeconfig, KubeconfigFolder, type KubeconfigText, setServer } from '../helpers/kubeconfig.ts'
 import { connectProxy, loopbackApi, type Proxy, socksProxy } from '../helpers/proxies.ts'
@@ -72,6 +74,8 @@ describe('a kubeconfig', () => {
     await api[Symbol.asyncDispose]()
     folder[Symbol.dispose]()
   })
+
+  afterEach(quitAll)
 
   test('with a client certificate in files, relative to the kubeconfig, and the API on 127.0.0.1', async () => {
     const { clusters, users } = clusterKubeconfig()
@@ -181,7 +185,11 @@ describe('a kubeconfig', () => {
   test('that is wrong is told so within 5 s', async () => {
     const server = (url: string) => change((config) => config.clusters.forEach(({ cluster }) => (cluster['server'] = url)))
     assert.match((await fails(server('https://127.0.0.1:1'), 'KUBERNETES_UNREACHABLE')).message, /refuses connections/)
-    assert.match((await fails(server('https://192.0.2.1:6443'), 'KUBERNETES_UNREACHABLE')).hint, /VPN/) // RFC 5737: nobody is there
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    assert.match((await fails(server(`https://127.0.0.1:${port}`), 'KUBERNETES_UNREACHABLE')).message, /does not answer/)
+    silent.close()
     assert.match((await fails(server('https://no-such-name.invalid'), 'KUBERNETES_UNREACHABLE')).hint, /VPN|network/)
     const untrusted = change((config) => config.clusters.forEach(({ cluster }) => delete cluster['certificate-authority-data']))
     assert.match((await fails(untrusted, 'KUBERNETES_CERTIFICATE_INVALID')).hint, /certificate-authority/)

@@ -1,10 +1,10 @@
 // Proxies and load balancers between here and the API server that refuse the SPDY upgrade of a port-forward.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ensureManager, leftovers, probe, quitAll } from '../helpers/cluster.ts'
+import { ensureManager, leftovers, probe, quitAll, SAMPLE_IMAGE } from '../helpers/cluster.ts'
 import { KubeconfigFolder } from '../helpers/kubeconfig.ts'
 import { reverseProxy, type Upgrades } from '../helpers/proxies.ts'
-import { fromCluster, tpxOk } from '../helpers/tpx.ts'
+import { docker, eventually, fromCluster, tpxOk } from '../helpers/tpx.ts'
 
 const name = 'refused'
 const cases: [what: string, upgrades: Upgrades, transport: string][] = [
@@ -14,12 +14,16 @@ const cases: [what: string, upgrades: Upgrades, transport: string][] = [
 ]
 
 describe('a reverse proxy in front of the API server', () => {
-  using folder = new KubeconfigFolder()
+  const folder = new KubeconfigFolder()
   before(async () => {
     await quitAll()
     await ensureManager()
   })
-  after(quitAll)
+  after(async () => {
+    await docker('rm', '--force', 'tpx-test-web')
+    await quitAll()
+    folder[Symbol.dispose]()
+  })
 
   for (const [what, upgrades, transport] of cases)
     test(`that ${what}: connect, traffic both ways, attachment`, async () => {
@@ -35,11 +39,22 @@ describe('a reverse proxy in front of the API server', () => {
       const [one] = (json as { connections: { link: { portForward: string }; state: string }[] }).connections
       assert.deepEqual([one?.state, one?.link.portForward], ['connected', transport])
       // Traffic from the cluster to the connection's namespace, over another port-forward (to the agent).
-      await tpxOk(['intercept', 'web-app', '--use', name, '--port', '18080:http'])
-      assert.match(
-        await fromCluster('get', 'http://web-app/').catch((error: unknown) => String((error as { stderr?: string }).stderr)),
-        /refused|EOF|reset|502/i,
+      await docker(
+        'run',
+        '--detach',
+        '--rm',
+        '--name',
+        'tpx-test-web',
+        '--network',
+        `container:tpx-${name}-holder`,
+        '--env',
+        'NAME=developer',
+        SAMPLE_IMAGE,
+        'web',
       )
+      await tpxOk(['intercept', 'web-app', '--use', name, '--port', '8080:http'])
+      await eventually('the developer to answer', async () => /NAME=developer/.test(await fromCluster('get', 'http://web-app/')), 5000)
+      await docker('rm', '--force', 'tpx-test-web')
       await tpxOk(['leave', 'web-app', '--use', name])
       assert.ok(proxy.used.length >= 2 && proxy.used.every((used) => used === transport), proxy.used.join())
       await tpxOk(['quit', '--use', name])
