@@ -1,4 +1,4 @@
-// The link: see README.md. One line of JSON on stdout tells how the start went; then stdout is closed.
+// The link: see README.md. A line of JSON on stdout tells how the start went; lines of progress may come before it. Then stdout is closed.
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { asTpxError } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
@@ -17,6 +17,15 @@ function tell(answer: object): void {
   openSync('/dev/null', 'w') // takes the number 1, so that no socket gets it
 }
 
+/** What a credential plugin says while the user waits; later it is for the log only. */
+function notify(text: string): void {
+  try {
+    writeSync(1, `${JSON.stringify({ progress: text.trimEnd() })}\n`)
+  } catch {
+    // Nobody reads any more.
+  }
+}
+
 function fail(error: unknown): never {
   tell({ error: asTpxError(error).toRecord() })
   process.exit(1)
@@ -30,7 +39,11 @@ async function main(): Promise<void> {
     logger.info('link ends')
     process.exit(0)
   }
-  const link = new Link(settings, logger, quit)
+  const onNotice = (text: string): void => {
+    logger.info({ text: text.trimEnd() }, 'credential plugin')
+    notify(text)
+  }
+  const link = new Link(settings, { logger, onNotice, quit })
   process
     .on('SIGTERM', quit)
     .on('SIGINT', quit)

@@ -7,6 +7,8 @@ export type CarrierChoice = 'auto' | 'exec' | 'unix'
 /** Everything the link is told. */
 export type LinkSettings = {
   as: string | undefined
+  asGroups: string[] | undefined
+  asUid: string | undefined
   carrier: CarrierChoice
   connection: string
   context: string | undefined
@@ -24,6 +26,8 @@ export type LinkSettings = {
 
 const OPTIONS = {
   as: { type: 'string' },
+  'as-group': { multiple: true, type: 'string' },
+  'as-uid': { type: 'string' },
   carrier: { type: 'string', default: 'auto' },
   connection: { type: 'string' },
   context: { type: 'string' },
@@ -46,6 +50,8 @@ export function readSettings(argv: string[]): LinkSettings {
   if (carrier !== 'auto' && carrier !== 'exec' && carrier !== 'unix') throw new TpxError('USAGE', `Unknown carrier "${carrier}"`)
   return {
     as: values.as,
+    asGroups: values['as-group'],
+    asUid: values['as-uid'],
     carrier,
     connection,
     context: values.context,
