@@ -147,7 +147,7 @@ export class Attachments {
       if (message && !message.startsWith('Waiting for the traffic-agent'))
         report(`Waiting for the traffic-agent of "${workload}": ${message}`)
     })
-    await createIntercept(manager, engagement, signal).finally(unwatch)
+    await createIntercept(manager, engagement, { signal }).finally(unwatch)
     held.activate(await waitActive(manager, engagement, { onWaiting: report, signal }))
     held.follow(manager.agentPods.value)
     await held.inbound?.reach.until((reach) => {
@@ -190,7 +190,7 @@ export class Attachments {
     const { manager, settings } = this.#options
     const { signal } = held.ending
     const engagement = await prepare(manager, { ...held.params, localPort: held.localPort }, { settings, signal })
-    await createIntercept(manager, engagement, signal)
+    await createIntercept(manager, engagement, { signal, streamKey: held.streamKey })
     return engagement
   }
 
