@@ -118,7 +118,8 @@ export class Link {
   async #connect(control: BoundSocket): Promise<ClusterAccess> {
     const cluster = await ClusterAccess.load(this.#settings, this.#onNotice)
     const { namespace } = cluster.facts(this.#settings.namespace)
-    await preflight(cluster.kubeConfig, { managerNamespace: this.#settings.managerNamespace, namespace }, this.#end.signal)
+    const namespaces = { managerNamespace: this.#settings.managerNamespace, namespace }
+    if (!this.#settings.again) await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster

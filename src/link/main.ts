@@ -1,9 +1,10 @@
 // The link: see README.md. A line of JSON on stdout tells how the start went; lines of progress may come before it. Then stdout is closed.
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { asTpxError } from '../base/error.ts'
+import { asTpxError, messageOf } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
 import { readSettings } from './settings.ts'
 import { Link } from './link.ts'
+import { AlreadyRunning } from './unix-socket.ts'
 
 /** The CLI reads one line; a descriptor left open would keep its pipe alive. */
 function tell(answer: object): void {
@@ -59,6 +60,9 @@ async function main(): Promise<void> {
     logger.info(facts, 'link is ready')
   } catch (error) {
     link.stop()
+    // Somebody else has started one in place of the dead one: nothing is left to do.
+    if (settings.again && error instanceof AlreadyRunning) process.exit(0)
+    logger.error({ reason: messageOf(error) }, 'link does not start')
     fail(error)
   }
 }

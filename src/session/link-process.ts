@@ -42,7 +42,7 @@ export async function startLink(settings: Omit<ConnectionSettings, 'carrier'>, s
   const log = linkLogPath(settings.name)
   mkdirSync(join(log, '..'), { mode: 0o700, recursive: true })
   const args = ['--max-semi-space-size=16', join(start.root, 'dist', 'programs', 'link.cjs'), ...linkWords(settings, start.carrier)]
-  const child = spawn(process.execPath, args, {
+  const child = spawn(...supervised(process.execPath, args), {
     cwd: '/',
     detached: true,
     // By the environment, because it may be several files.
@@ -52,10 +52,35 @@ export async function startLink(settings: Omit<ConnectionSettings, 'carrier'>, s
   const answer = await readAnswer(child, start.onProgress)
   child.unref()
   if (answer === undefined) throw new TpxError('LINK_FAILED', `The link did not start: ${lastLine(log)}`, { hint: `Its log is "${log}"` })
-  if (answer.error) throw fromRecord(answer.error)
+  if (answer.error) {
+    const error = fromRecord(answer.error)
+    // A dead link's supervisor was quicker.
+    const other = error.code === 'LINK_FAILED' ? await openControl(settings.name) : undefined
+    if (other) return other
+    throw error
+  }
   const control = await openControl(settings.name)
   if (!control) throw new TpxError('LINK_FAILED', 'The link ended right after its start', { hint: `Its log is "${log}"` })
   return control
+}
+
+// Starts a link again that was killed or crashed (status above 128, or 70), so that a connection outlives it although nobody types
+// a command; waits longer each time that it lives for less than a minute. What the link ended itself, and a first start that failed,
+// is the end. A shell, because it costs 1 MB and dies of nothing.
+const SUPERVISOR = `
+"$@"; status=$?; wait=1
+exec >/dev/null
+while [ $status -gt 128 ] || [ $status -eq 70 ]; do
+  sleep $wait
+  began=$(date +%s)
+  "$@" --again; status=$?
+  [ $status -ne 1 ] || status=70
+  if [ $(($(date +%s) - began)) -gt 60 ]; then wait=1; elif [ $wait -lt 10 ]; then wait=$((wait + 1)); fi
+done
+exit $status`
+
+function supervised(file: string, args: string[]): [file: string, args: string[]] {
+  return process.platform === 'win32' ? [file, args] : ['/bin/sh', ['-c', SUPERVISOR, 'tpx-link', file, ...args]]
 }
 
 /** The link's flags: everybody on this machine may read them. */

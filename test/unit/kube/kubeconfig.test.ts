@@ -144,6 +144,6 @@ test('loadKubeconfig() lets a SOCKS proxy resolve the name, as Go does', async (
 test('loadKubeconfig() takes name and password', async () => {
   const kubeconfig = write('basic', 'x', { as: { password: 's3cret', token: undefined, username: 'me' }, current: 'x' })
   const options: { auth?: string } = {}
-  await (await loadKubeconfig({ kubeconfig }, {})).applyToHTTPSOptions(options as object)
+  await (await loadKubeconfig({ kubeconfig }, {})).applyToHTTPSOptions(options)
   assert.equal(options.auth, 'me:s3cret')
 })

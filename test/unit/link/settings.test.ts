@@ -5,6 +5,7 @@ import { readSettings } from '../../../src/link/settings.ts'
 test('readSettings() fills in what may be left out', () => {
   const settings = readSettings(['--connection', 'dev', '--runtime-dir', '/run/x'])
   assert.deepEqual(settings, {
+    again: false,
     as: undefined,
     asGroups: undefined,
     asUid: undefined,
