@@ -9,7 +9,7 @@ const mib = (bytes: number): string => `${Math.round(bytes / (1 << 20))} MiB`
 function describe({ containers, error, link, settings, state, tunnel }: ConnectionStatus): string {
   const lines = [
     `${settings.name}: ${state}`,
-    `  context ${settings.context}, namespace ${settings.namespace}, manager namespace ${settings.managerNamespace}`,
+    `  context ${settings.context}, namespace ${settings.namespace}${settings.impersonate.as ? `, as ${settings.impersonate.as}` : ''}, manager namespace ${settings.managerNamespace}`,
   ]
   if (error) lines.push(`  error: ${error.message} [${error.code}]`, ...(error.hint ? [`  next:  ${error.hint}`] : []))
   if (link)

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostKubeConfig } from '../kube/client-config.ts'
 import { TpxError } from '../base/error.ts'
 import { apiError, httpStatusOf } from '../kube/api-error.ts'
@@ -18,6 +19,10 @@ type PodPort = { namespace: string; pod: string; port: number }
 
 /** How long a Service's Pod is believed in; a failure forgets it at once. */
 const CACHE_MS = 5000
+const CHECK_MS = 3000
+/** What takes longer than the request may take is the plugin: its user may have to sign in. */
+const WAITING_FOR_PLUGIN: Leg = { detail: 'waiting for the credential plugin', state: 'connecting' }
+const NEVER = new AbortController().signal
 /** Pause after credentials were refused: the tunnel asks every other second, and each time a plugin might open a browser. */
 const REFUSAL_PAUSE = { firstMs: 1000, mostMs: 15_000 }
 
@@ -52,9 +57,9 @@ export class ClusterAccess {
     return this.#kubeConfig
   }
 
-  /** The user has done something about the credentials: they are read anew, without a pause. */
-  forgetCredentials(): void {
-    this.#refusal = { error: undefined, files: '', tries: 0, until: 0 }
+  /** The user may have done something about refused credentials: they are tried anew, without a pause. */
+  retryCredentials(): void {
+    if (this.#refusal) this.#refusal = { error: undefined, files: '', tries: 0, until: 0 }
   }
 
   get transport(): PortForwardTransport | null {
@@ -88,10 +93,20 @@ export class ClusterAccess {
 
   /** Asks the API server for its version: is it there, and does it take our credentials. */
   async check(): Promise<Leg> {
-    const signal = AbortSignal.timeout(3000)
-    const options = { attempt: { resource: '/version', verb: 'get' }, signal, timeoutMs: 3000 }
+    const limit = new AbortController()
+    const waiting = sleep(CHECK_MS + 500, WAITING_FOR_PLUGIN, { ref: false, signal: limit.signal })
+    waiting.catch(() => {})
     try {
-      await this.#withCredentials(signal, () => apiGet(this.#kubeConfig, '/version', options))
+      return await Promise.race([this.#ask(), waiting])
+    } finally {
+      limit.abort()
+    }
+  }
+
+  async #ask(): Promise<Leg> {
+    const options = { attempt: { resource: '/version', verb: 'get' }, timeoutMs: CHECK_MS }
+    try {
+      await this.#withCredentials(NEVER, () => apiGet(this.#kubeConfig, '/version', options))
       return { state: 'up' }
     } catch (error) {
       const { hint, message } = apiError(error, this.#kubeConfig, options.attempt)

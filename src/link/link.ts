@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -6,7 +7,7 @@ import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import type { LinkStatus } from '../wire/control.ts'
-import { removeLinkEnvironment, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
@@ -51,7 +52,8 @@ export class Link {
     this.#logger = logger
     this.#onNotice = onNotice
     this.#quit = (): void => {
-      removeLinkEnvironment(settings.runtimeDir)
+      // With the connection all of it ends, unless another link has taken over.
+      if (this.#sockets[0]?.isOurs()) rmSync(settings.runtimeDir, { force: true, recursive: true })
       quit()
     }
     this.#guardian = new Guardian({
@@ -110,7 +112,7 @@ export class Link {
   #adopt(variables: Variables): void {
     adoptEnvironment(variables)
     writeLinkEnvironment(this.#settings.runtimeDir, process.env)
-    this.#cluster?.forgetCredentials()
+    this.#cluster?.retryCredentials()
   }
 
   async #connect(control: BoundSocket): Promise<ClusterAccess> {

@@ -85,14 +85,14 @@ test('ClusterAccess leaves refused credentials alone for a while, and tries agai
   assert.deepEqual(await access.check(), { state: 'up' })
 })
 
-test('ClusterAccess asks again after the pause, and at once when the user did something', async () => {
+test('ClusterAccess asks again at once when the user did something', async () => {
   await using api = await start()
   const access = await ClusterAccess.load({ kubeconfig: write(api) })
   api.options.statuses = { '/version': 401 }
   await access.check()
   api.options.statuses = {}
   assert.equal((await access.check()).state, 'down')
-  access.forgetCredentials()
+  access.retryCredentials()
   assert.deepEqual(await access.check(), { state: 'up' })
 })
 
