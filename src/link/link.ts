@@ -5,11 +5,13 @@ import type Docker from 'dockerode'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
+import { DIAL_SOCKET } from '../wire/carrier.ts'
 import type { LinkStatus } from '../wire/control.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
 import { serveCli } from './control-server.ts'
+import { DialRelay } from './dial-relay.ts'
 import { Guardian } from './guardian.ts'
 import { HostResolver } from './host-resolver.ts'
 import { makePrivateDir } from './private-dir.ts'
@@ -25,6 +27,7 @@ const ORPHAN_MS = 120_000
 /** The link's parts, and what holds them together. */
 export class Link {
   readonly #control = new TunnelControl()
+  readonly #dials: DialRelay
   readonly #end = new AbortController()
   readonly #guardian: Guardian
   readonly #logger: Logger
@@ -55,7 +58,13 @@ export class Link {
       },
     })
     const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
-    const destinations = { cluster: this.#ready.promise, control: this.#control, dns: (stream: Duplex) => resolver.serve(stream) }
+    this.#dials = new DialRelay({ control: this.#control, logger, tunnelContainer: settings.tunnelContainer })
+    const destinations = {
+      cluster: this.#ready.promise,
+      control: this.#control,
+      dial: this.#dials,
+      dns: (stream: Duplex) => resolver.serve(stream),
+    }
     this.#router = new TargetRouter(destinations, logger, this.#end.signal)
   }
 
@@ -68,6 +77,7 @@ export class Link {
     makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
     this.#sockets.push(control)
+    this.#sockets.push(await bindUnixSocket(join(runtimeDir, DIAL_SOCKET), 0o600, (socket) => void this.#dials.serve(socket)))
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
     const cluster = await this.#connect(control)
     this.#ready.resolve(cluster)

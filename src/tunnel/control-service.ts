@@ -21,6 +21,8 @@ const RESUME_LIMIT_MS = 1000
 type Options = {
   attachments: Attachments
   data: DataSession
+  /** Opens the stream that the link asks for. */
+  dial: (id: string) => Promise<void>
   logger: Logger
   manager: ManagerSession
   /** Ends the program, after the answer is out. */
@@ -49,6 +51,10 @@ export class ControlService {
     this.#handlers = {
       attach: (params, progress) => attachments.attach(params, progress),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
+      dial: async ({ id }) => {
+        await options.dial(id)
+        return {}
+      },
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
       quit: () => this.#quit(),

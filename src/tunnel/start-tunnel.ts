@@ -7,6 +7,7 @@ import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
 import { makeResolver, serveDns } from './dns-listener.ts'
+import { HostDialer } from './host-dialer.ts'
 import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
@@ -56,18 +57,31 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
     attachments.resume(snapshot?.attachments ?? [])
     void manager.run(signal)
   }
-  const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
   const ending = new AbortController()
   const { signal } = ending
   const resolver = makeResolver({ carrier, client, logger, manager, settings })
+  let network: Network | undefined
+  const hostDialer = new HostDialer({
+    carrier,
+    logger,
+    names: () => ({
+      answer: (query) => resolver.answer(query),
+      clusterDomain: manager.state.value.cluster?.clusterDomain ?? settings.clusterDomain,
+      namespace: settings.namespace,
+    }),
+    subnets: () => network?.subnets ?? [],
+  })
+  const dial = (id: string): Promise<void> => hostDialer.open(id)
+  const control = new ControlService({ attachments, data, dial, logger, manager, onQuit, onResume, readiness, settings, workloads })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
   void data.run(signal)
-  const network = await startNetwork({ dialer: data, logger })
-  followSubnets(manager, network, { logger, readiness })
+  const routed = await startNetwork({ dialer: data, logger })
+  network = routed
+  followSubnets(manager, routed, { logger, readiness })
   manager.state.patch({})
-  void serveDns(resolver, network.address4, { logger, onListening: () => readiness.dnsListens(), signal })
+  void serveDns(resolver, routed.address4, { logger, onListening: () => readiness.dnsListens(), signal })
 
   return {
     stop: async () => {
@@ -75,7 +89,7 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
       await Promise.race([attachments.leaveAll().then(() => manager.depart()), limit])
       workloads.close()
       ending.abort()
-      await network.stop()
+      await routed.stop()
       carrier.close()
     },
   }

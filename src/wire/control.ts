@@ -123,6 +123,8 @@ export type ControlMethods = {
   attach: { params: AttachParams; result: Attachment }
   /** Waits until the session with the traffic-manager is up and DNS and routes are in place. */
   connect: { params: { timeoutMs: number }; result: SessionStatus }
+  /** Asked by the link: the tunnel shall open a carrier stream with the target `dial ID`. */
+  dial: { params: { id: string }; result: Record<string, never> }
   leave: { params: { name: string }; result: { mount: boolean } }
   'link.disown': { params: Record<string, never>; result: Record<string, never> }
   'link.own': { params: Ownership; result: Record<string, never> }

@@ -24,11 +24,13 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
   const { attachments, data, session: manager } = fixture
   const readiness = new Readiness({ data, manager })
   const workloads = new WorkloadList(manager)
+  const dialed: string[] = []
   const resumed: (TunnelSnapshot | null)[] = []
   let quits = 0
   const service = new ControlService({
     attachments,
     data,
+    dial: async (id) => void dialed.push(id),
     logger: silentLogger(),
     manager,
     onQuit: () => void quits++,
