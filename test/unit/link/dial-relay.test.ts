@@ -56,8 +56,7 @@ test('DialRelay passes on why the tunnel opens none', async (t) => {
 
 test('DialRelay closes a stream that nobody waits for', async () => {
   const relay = new DialRelay({ control: new TunnelControl(), logger: silentLogger(), tunnelContainer: 'tunnel' })
-  const [near, far] = duplexPair()
+  const [near] = duplexPair()
   relay.adopt('a0'.repeat(16), near)
-  await once(far.resume(), 'close')
   assert.ok(near.destroyed)
 })
