@@ -20,7 +20,7 @@ export default class Run extends TpxCommand<typeof Run> {
     '<%= config.bin %> <%= command.id %> -- node -e \'fetch("http://web-app/").then(r => r.text()).then(console.log)\'',
     '<%= config.bin %> <%= command.id %> postgres:17 -- psql -h db -U shop',
   ]
-  static override args = { image: Args.string({ description: 'Image to run; its own command where none is given.' }) }
+  static override args = { image: Args.string({ description: 'Image to run; its own command where none is given.', ignoreStdin: true }) }
   static override flags = {
     ...connectFlags,
     use: { ...useFlag.use, exclusive: ['context', 'kubeconfig', 'name', 'namespace'] } as typeof useFlag.use,

@@ -6,7 +6,6 @@ import { apiGet } from '../kube/api-request.ts'
 import { contextNamespace, type KubeconfigOptions, loadKubeconfig, serverOf } from '../kube/kubeconfig.ts'
 import { openPortForward, portForwardTransport, type PortForwardTransport } from '../kube/port-forward/open-port-forward.ts'
 import { resolveService } from '../kube/pod-lookup.ts'
-import type { Leg } from '../wire/control.ts'
 
 /** What the link knows of the cluster once it is ready. */
 export type ClusterFacts = { context: string; namespace: string; server: string }
@@ -16,6 +15,7 @@ type PodPort = { namespace: string; pod: string; port: number }
 
 /** How long a Service's Pod is believed in; a failure forgets it at once. */
 const CACHE_MS = 5000
+const PROBE_MS = 3000
 
 /** The link's Kubernetes side: it alone holds the credentials. */
 export class ClusterAccess {
@@ -66,15 +66,14 @@ export class ClusterAccess {
     })
   }
 
-  /** Asks the API server for its version: is it there, and does it take our credentials. */
-  async check(): Promise<Leg> {
-    const signal = AbortSignal.timeout(3000)
-    const options = { attempt: { resource: '/version', verb: 'get' }, signal, timeoutMs: 3000 }
+  /** Asks the API server for its version: is it there, and does it take our credentials. @throws TpxError KUBERNETES_* */
+  async probe(): Promise<void> {
+    const signal = AbortSignal.timeout(PROBE_MS)
+    const options = { attempt: { resource: '/version', verb: 'get' }, signal, timeoutMs: PROBE_MS }
     try {
       await this.#withCredentials(signal, () => apiGet(this.#kubeConfig, '/version', options))
-      return { state: 'up' }
     } catch (error) {
-      return { state: 'down', detail: apiError(error, this.#kubeConfig, options.attempt).message }
+      throw apiError(error, this.#kubeConfig, options.attempt)
     }
   }
 

@@ -7,6 +7,7 @@ import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import { DIAL_SOCKET } from '../wire/carrier.ts'
 import type { LinkStatus } from '../wire/control.ts'
+import { ApiMonitor } from './api-monitor.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
@@ -19,6 +20,7 @@ import { preflight } from './preflight.ts'
 import type { LinkSettings } from './settings.ts'
 import { TargetRouter } from './target-router.ts'
 import { TunnelControl } from './tunnel-control.ts'
+import { TunnelLeg } from './tunnel-leg.ts'
 import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.ts'
 
 /** A link without a holder and without anybody who talks to it ends after this time. */
@@ -36,6 +38,8 @@ export class Link {
   readonly #quit: () => void
   readonly #router: TargetRouter
   readonly #settings: LinkSettings
+  readonly #tunnelLeg: TunnelLeg
+  #api: ApiMonitor | undefined
   #cluster: ClusterAccess | undefined
   #clients = 0
   #docker: Promise<Docker> | undefined
@@ -57,6 +61,7 @@ export class Link {
         this.#chooseCarrier(docker).catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'exec carrier failed'))
       },
     })
+    this.#tunnelLeg = new TunnelLeg({ container: settings.tunnelContainer, control: this.#control, guardian: this.#guardian })
     const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
     this.#dials = new DialRelay({ control: this.#control, logger, tunnelContainer: settings.tunnelContainer })
     const destinations = {
@@ -112,6 +117,7 @@ export class Link {
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster
+    this.#api = new ApiMonitor({ probe: () => cluster.probe(), server: cluster.facts(this.#settings.namespace).server })
     return cluster
   }
 
@@ -124,12 +130,15 @@ export class Link {
   }
 
   async #status(): Promise<LinkStatus> {
-    const api = this.#cluster ? await this.#cluster.check() : ({ state: 'connecting' } as const)
-    const facts = this.#cluster?.facts(this.#settings.namespace)
+    const { context, managerNamespace, namespace } = this.#settings
+    const facts = this.#cluster?.facts(namespace)
+    const api = this.#api ? await this.#api.leg() : ({ name: 'api', state: 'connecting' } as const)
     return {
-      api,
       carrier: this.#execRuns ? 'exec' : 'unix',
-      context: facts?.context ?? this.#settings.context ?? '',
+      context: facts?.context ?? context ?? '',
+      legs: [this.#tunnelLeg.leg(), api],
+      managerNamespace,
+      namespace: facts?.namespace ?? namespace ?? '',
       portForward: this.#cluster?.transport ?? null,
       pid: process.pid,
       residentBytes: process.memoryUsage.rss(),

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import packet from 'dns-packet'
 import { isIP } from 'node:net'
 import { DialError, OUTSIDE } from '../wire/dial-session.ts'
@@ -7,11 +8,15 @@ export type NameOptions = {
   /** Answers a DNS message (src/dns/resolver.ts). */
   answer: (query: Buffer) => Promise<{ message: Buffer } | null>
   clusterDomain: string
+  /** Default 5 s. */
+  limitMs?: number
   namespace: string
 }
 
 /** Of a Pod's resolv.conf: a name with fewer dots is tried with the search list first. */
 const NDOTS = 5
+/** A resolver of the host that is away is not waited for longer. */
+const LIMIT_MS = 5000
 const RECURSION_DESIRED = 0x0100
 
 type Look = { addresses: string[]; hasFailed: boolean }
@@ -24,11 +29,14 @@ type Look = { addresses: string[]; hasFailed: boolean }
  */
 export async function lookupHost(host: string, options: NameOptions): Promise<string[]> {
   if (isIP(host)) return [host]
+  const gaveUp = AbortSignal.timeout(options.limitMs ?? LIMIT_MS)
+  const late = once(gaveUp, 'abort').then((): Look => ({ addresses: [], hasFailed: true }))
   let hasFailed = false
   for (const name of candidates(host.toLowerCase(), options)) {
-    const look = await lookup(name, options.answer)
+    const look = await Promise.race([lookup(name, options.answer), late])
     if (look.addresses.length > 0) return look.addresses
     hasFailed ||= look.hasFailed
+    if (gaveUp.aborted) break
   }
   if (hasFailed) throw new DialError('EAI_AGAIN')
   throw new DialError(isOfCluster(host.toLowerCase(), options) ? 'ENOTFOUND' : OUTSIDE)

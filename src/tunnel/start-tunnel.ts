@@ -6,12 +6,13 @@ import { ClientSettings } from './client-settings.ts'
 import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
-import { makeResolver, serveDns } from './dns-listener.ts'
+import { dnsStatus, makeResolver, serveDns } from './dns-listener.ts'
 import { HostDialer } from './host-dialer.ts'
 import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
 import type { Settings } from './settings.ts'
+import { StatusLegs } from './status-legs.ts'
 import type { TunnelSnapshot } from '../wire/control.ts'
 import { WorkloadList } from './workload-list.ts'
 
@@ -72,7 +73,10 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
     subnets: () => network?.subnets ?? [],
   })
   const dial = (id: string): Promise<void> => hostDialer.open(id)
-  const control = new ControlService({ attachments, data, dial, logger, manager, onQuit, onResume, readiness, settings, workloads })
+  const legs = new StatusLegs({ attachments, data, manager, readiness })
+  const dns = () => dnsStatus({ client, manager, settings })
+  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, settings, workloads }
+  const control = new ControlService({ ...parts, onQuit, onResume })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
@@ -88,6 +92,7 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
       const limit = new Promise((resolve) => setTimeout(resolve, STOP_LIMIT_MS))
       await Promise.race([attachments.leaveAll().then(() => manager.depart()), limit])
       workloads.close()
+      legs[Symbol.dispose]()
       ending.abort()
       await routed.stop()
       carrier.close()

@@ -58,3 +58,6 @@ for (const [what, host, known, code] of [
   ['a label that is too long', 'x'.repeat(70), {}, 'EOUTSIDE'],
 ] as const)
   test(`lookupHost() throws ${code} for ${what}`, () => assert.rejects(lookupHost(host, options(known)), { code }))
+
+test('lookupHost() gives up with EAI_AGAIN when the DNS is silent', () =>
+  assert.rejects(lookupHost('x', { ...options({}), answer: () => new Promise(() => {}), limitMs: 20 }), { code: 'EAI_AGAIN' }))
