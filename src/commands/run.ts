@@ -4,9 +4,8 @@ import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { connectFlags, useFlag } from '../cli/flags.ts'
 import type { WrittenFlag } from '../container/docker-run-arguments.ts'
 import type { Connected } from '../session/connect.ts'
-import { connectionName } from '../session/connection-name.ts'
+import { connectionSettings } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { kubeconfigPaths, readKubeContext } from '../session/kube-context.ts'
 
 export default class Run extends TpxCommand<typeof Run> {
   static override summary = 'Run a throw-away container inside a connection: a shell, or a tool of any image.'
@@ -23,7 +22,7 @@ export default class Run extends TpxCommand<typeof Run> {
   static override args = { image: Args.string({ description: 'Image to run; its own command where none is given.', ignoreStdin: true }) }
   static override flags = {
     ...connectFlags,
-    use: { ...useFlag.use, exclusive: ['context', 'kubeconfig', 'name', 'namespace'] } as typeof useFlag.use,
+    use: { ...useFlag.use, exclusive: ['as', 'context', 'kubeconfig', 'name', 'namespace'] } as typeof useFlag.use,
     entrypoint: Flags.string({ description: "Replaces the image's entry point.", helpGroup: 'CONTAINER' }),
     env: Flags.string({
       char: 'e',
@@ -51,10 +50,10 @@ export default class Run extends TpxCommand<typeof Run> {
   }
 
   protected async answer(): Promise<Answer> {
-    const { context, kubeconfig, name, namespace, use } = this.flags
+    const { as, context, kubeconfig, name, namespace, use } = this.flags
     const { placeOf, placeToRun, runTool } = await import('../session/run.ts')
     // Who says where to connect to means that place, as with docker-run; else what is there is taken.
-    const isNamed = [context, kubeconfig, name, namespace].some((value) => value !== undefined)
+    const isNamed = [as, context, kubeconfig, name, namespace].some((value) => value !== undefined)
     const connect = (): Promise<Connected> => this.#connect()
     const place = isNamed ? placeOf(await connect()) : await placeToRun({ connect, engine: dockerEngine, root: this.config.root, use })
     process.exitCode = await runTool({
@@ -68,18 +67,16 @@ export default class Run extends TpxCommand<typeof Run> {
   }
 
   async #connect(): Promise<Connected> {
-    const { carrier, context, 'manager-namespace': managerNamespace, name, namespace } = this.flags
-    const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
-    const kube = readKubeContext({ context, kubeconfig, namespace })
+    const settings = connectionSettings(this.flags)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     return connect({
-      carrier,
+      carrier: this.flags.carrier,
       clientConfig: {},
       engine,
       network: {},
       onProgress: (text) => this.progress(text),
       root: this.config.root,
-      settings: { ...kube, kubeconfig, managerNamespace, name: connectionName(name, kube) },
+      settings,
     })
   }
 

@@ -52,7 +52,7 @@ export class ApiMonitor {
       }
     if (!this.#error) return { state: 'up', ...(this.#roundTripMs === undefined ? {} : { roundTripMs: this.#roundTripMs }) }
     const { code, hint, message } = this.#error
-    const isRefused = code === 'KUBERNETES_UNAUTHORIZED'
+    const isRefused = code === 'KUBERNETES_UNAUTHORIZED' || code === 'CREDENTIAL_PLUGIN_FAILED'
     return {
       detail: isRefused ? `The credentials are no longer accepted: ${message}` : message,
       state: 'down',

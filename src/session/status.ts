@@ -144,7 +144,7 @@ export class StatusProbe {
     const legs = [...own, ...asked.filter(({ name }) => name !== 'link')]
     const broken = legs.filter(({ state }) => state !== 'up' && state !== 'unknown')
     const first = (key: 'detail' | 'doing' | 'next'): string | null => broken.find((leg) => leg[key] !== undefined)?.[key] ?? null
-    const agoMs = tunnel?.lastAnswerMs ?? null
+    const agoMs = lastProvenMs(tunnel)
     return {
       attachments: (tunnel?.attachments ?? []).map(withoutSecrets),
       cause: first('detail'),
@@ -201,6 +201,13 @@ export class StatusProbe {
   }
 }
 
+/** The last answer of the manager, or the last byte of the data stream: both come from the far end. */
+function lastProvenMs(tunnel: TunnelStatus | null): number | null {
+  const ages = [tunnel?.lastAnswerMs, tunnel?.legs.find(({ name }) => name === 'data')?.lastProvenMs]
+  const known = ages.filter((age) => typeof age === 'number')
+  return known.length > 0 ? Math.min(...known) : null
+}
+
 /** Link and tunnel are asked side by side, and a tunnel that the link does not see is not waited for. */
 async function askLink(control: ControlClient, connection: string): Promise<Asked> {
   const began = performance.now()
@@ -211,7 +218,7 @@ async function askLink(control: ControlClient, connection: string): Promise<Aske
     return behindLink({
       detail: `The link process has not answered for ${LINK_LIMIT_MS / 1000} s`,
       name: 'link',
-      next: `End it with: pkill -9 -f 'link.cjs.*--connection ${connection} '; any tpx command starts it again`,
+      next: `End it with: pkill -9 -f 'link.cjs.*--connection=${connection} '; any tpx command starts it again`,
       state: 'down',
     })
   const linkLeg: StatusLeg = { name: 'link', roundTripMs: tenths(performance.now() - began), state: 'up' }
@@ -241,7 +248,7 @@ async function settingsOfLink(name: string): Promise<ConnectionSettings | undefi
   control.close()
   if (!link) return undefined
   const { carrier, context, managerNamespace, namespace } = link
-  return { carrier, context, kubeconfig: null, managerNamespace, name, namespace }
+  return { carrier, context, impersonate: {}, kubeconfig: '', managerNamespace, name, namespace }
 }
 
 const WATCH_MS = 1000

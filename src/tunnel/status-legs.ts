@@ -46,18 +46,16 @@ export class StatusLegs implements Disposable {
       name: 'manager',
       ...whyNot(leg, error),
       ...(leg.state === 'up' ? {} : { doing: describeRetry(nextTryAt) }),
-      ...(lastAnswerAt === null ? {} : { lastProvenMs: Math.round(performance.now() - lastAnswerAt) }),
-      ...(roundTripMs === null ? {} : { roundTripMs: round(roundTripMs) }),
+      ...proofOf(lastAnswerAt, roundTripMs),
     }
   }
 
   #data(): StatusLeg {
-    const { data, manager } = this.#parts
-    const { error, session } = data.state.value
-    if (session && !session.closed && !session.destroyed) return { name: 'data', state: 'up' }
-    const isWaiting = manager.state.value.leg.state !== 'up'
-    const detail = isWaiting ? 'Waiting for the traffic-manager' : (error?.message ?? 'Opening the data stream')
-    return { detail, doing: 'reconnecting', name: 'data', state: error && !isWaiting ? 'down' : 'connecting' }
+    const { error, isUp, mux } = this.#parts.data.state.value
+    const proof = proofOf(mux?.pipe.state.heardAt ?? null, mux?.pipe.state.roundTripMs ?? null)
+    if (isUp) return { name: 'data', state: 'up', ...proof }
+    const doing = mux && mux.size > 0 ? `reconnecting; ${mux.size} open connections wait for it` : 'reconnecting'
+    return { detail: error?.message ?? 'Opening the data stream', doing, name: 'data', ...proof, state: error ? 'down' : 'connecting' }
   }
 
   #network(): StatusLeg {
@@ -70,6 +68,14 @@ export class StatusLegs implements Disposable {
       const isUp = detail === undefined
       return { name: `agents of ${name}`, ...(isUp ? {} : { detail, doing: 'reconnecting' }), state: isUp ? 'up' : 'connecting' }
     })
+  }
+}
+
+/** @param at when something last came back, by performance.now() */
+function proofOf(at: number | null, roundTripMs: number | null): Pick<StatusLeg, 'lastProvenMs' | 'roundTripMs'> {
+  return {
+    ...(at === null ? {} : { lastProvenMs: Math.round(performance.now() - at) }),
+    ...(roundTripMs === null ? {} : { roundTripMs: round(roundTripMs) }),
   }
 }
 

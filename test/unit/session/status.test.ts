@@ -15,7 +15,8 @@ import type { LinkStatus, StatusLeg, TunnelStatus } from '../../../src/wire/cont
 const settings = {
   carrier: 'unix',
   context: 'ctx',
-  kubeconfig: null,
+  impersonate: {},
+  kubeconfig: '/k',
   managerNamespace: 'ambassador',
   name: 'one',
   namespace: 'shop',
@@ -97,7 +98,7 @@ test('StatusProbe says within its limit that the link does not answer', async (t
   const one = await look(await start(t, {}))
   assert.equal(states(one), 'engine up, link down, tunnel unknown, api unknown, manager unknown')
   assert.match(one.cause ?? '', /link process has not answered for 2 s/)
-  assert.match(one.next ?? '', /--connection one/)
+  assert.match(one.next ?? '', /--connection=one /)
   assert.ok(one.tookMs < 3000, `${one.tookMs}`)
 })
 

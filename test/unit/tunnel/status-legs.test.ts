@@ -11,7 +11,7 @@ async function start(t: TestContext) {
   const readiness = new Readiness({ data, manager })
   const legs = new StatusLegs({ attachments, data, manager, readiness })
   t.after(() => legs[Symbol.dispose]())
-  await eventually('up', () => isUp(fixture) && data.state.value.session !== null)
+  await eventually('up', () => isUp(fixture) && data.state.value.isUp)
   return { ...fixture, legs, readiness }
 }
 
@@ -42,7 +42,8 @@ test('StatusLegs tells why the manager is away, what is done, and since when', a
   assert.match(leg.doing ?? '', /^reconnecting(, next try in \d\.\d s)?$/)
   assert.equal(leg.next, 'kubectl get pods')
   assert.notEqual(leg.since, before)
-  assert.equal(data?.detail, 'Waiting for the traffic-manager')
+  assert.deepEqual([data?.name, data?.doing], ['data', 'reconnecting'])
+  assert.notEqual(data?.state, 'up')
   link.down = null
   await eventually('up again', () => isUp(fixture))
   assert.equal(legs.list()[0]?.state, 'up')
