@@ -103,8 +103,11 @@ describe('a kubeconfig', () => {
     await tpxOk(['connect', '--name', name, ...words])
     folder.file('token', 'worthless')
     const stateOf = async () =>
-      ((await tpxOk(['status', '--output', 'json'])).json as { connections: { link: { api: { detail?: string; state: string } } }[] })
-        .connections[0]?.link.api
+      (
+        (await tpxOk(['status', '--output', 'json'])).json as {
+          connections: { legs: { detail?: string; name: string; state: string }[] }[]
+        }
+      ).connections[0]?.legs.find((leg) => leg.name === 'api')
     const down = await stateOf()
     assert.equal(down?.state, 'down')
     assert.match(down.detail ?? '', /credentials are no longer accepted/)
