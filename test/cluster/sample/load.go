@@ -323,7 +323,8 @@ func (p *progress) Write(b []byte) (int, error) {
 }
 
 // requests URL RATE [WANT]: RATE requests a second over ten keep-alive connections, each of which waits for its answer. An answer
-// without WANT counts as "elsewhere". A line prints the counts since the last one.
+// without WANT counts as "elsewhere" and ends its connection, which would lead there for ever. A line prints the counts since the
+// last one.
 func probeRequests(args []string) error {
 	address, err := url.Parse(args[0])
 	if err != nil {
@@ -469,7 +470,7 @@ func (r *requester) ask(number int, conn *keptConn) bool {
 			w.FirstOkMs = time.Since(w.began).Milliseconds()
 		}
 	}
-	return err == nil
+	return err == nil && strings.Contains(body, r.want)
 }
 
 func (r *requester) wait(number int, since time.Time) {
