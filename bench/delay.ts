@@ -1,5 +1,5 @@
 // Bulk over a long way to the API server: a proxy in front of it holds every byte back for half the round trip, with a bounded window.
-import { apiAddress, changedKubeconfig, clusterBehind } from '../test/helpers/kubeconfig.ts'
+import { apiServer, KubeconfigFolder, setServer } from '../test/helpers/kubeconfig.ts'
 import { TcpProxy } from '../test/helpers/tcp-proxy.ts'
 import type { Names } from './lab.ts'
 import { body, type Bulk, download, type Place, requests, upload } from './load.ts'
@@ -25,10 +25,10 @@ export function delayKey(roundTripMs: number, way: Way, what: 'connect' | 'down'
 
 /** Measures all ways over one round trip. */
 export async function measureDelay(options: Options, roundTripMs: number): Promise<void> {
-  const address = await apiAddress()
-  await using proxy = await TcpProxy.start({ ...address, delayMs: roundTripMs / 2, windowBytes: WINDOW_BYTES })
-  using kubeconfig = changedKubeconfig({ cluster: clusterBehind(proxy.port, address.host) })
-  const behind = { ...options, kubeconfig: kubeconfig.path }
+  await using proxy = await TcpProxy.start({ ...apiServer(), delayMs: roundTripMs / 2, windowBytes: WINDOW_BYTES })
+  using folder = new KubeconfigFolder()
+  const kubeconfig = folder.kubeconfig((config) => setServer(config, `https://127.0.0.1:${proxy.port}`))
+  const behind = { ...options, kubeconfig }
   await measurePortForward(behind, roundTripMs)
   await measureTpx(behind, roundTripMs)
   if (proxy.bytes.down === 0) throw new Error('nothing went through the delaying proxy')

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { quitAll } from '../helpers/cluster.ts'
-import { apiAddress, changedKubeconfig, clusterBehind, testKubeconfig } from '../helpers/kubeconfig.ts'
+import { loadKubeconfig } from '../../src/kube/kubeconfig.ts'
+import { apiServer, KubeconfigFolder, setServer } from '../helpers/kubeconfig.ts'
 import { TcpProxy } from '../helpers/tcp-proxy.ts'
 import { TokenProxy } from '../helpers/token-proxy.ts'
 import { tpxOk } from '../helpers/tpx.ts'
@@ -229,27 +230,28 @@ async function runRow(fault: Fault, direction: 'down' | 'up', path: Path): Promi
 describe('fault matrix', { skip, timeout: SUITE_MS }, () => {
   let gate: TokenProxy
   let api: TcpProxy
-  const kubeconfigs: Disposable[] = []
+  const kubeconfigs = new KubeconfigFolder()
   const environments: Record<Fault['through'], Record<string, string>> = { gate: {}, proxy: {} }
 
   before(async () => {
     await quitAll()
     await setUpLab()
-    const address = await apiAddress()
-    api = await TcpProxy.start(address)
-    gate = await TokenProxy.start(await testKubeconfig())
+    api = await TcpProxy.start(apiServer())
+    gate = await TokenProxy.start(await loadKubeconfig())
     gate.tokens.add(TOKEN)
-    const behindProxy = changedKubeconfig({ cluster: clusterBehind(api.port, address.host) })
-    const behindGate = changedKubeconfig({ cluster: gate.cluster, user: { token: TOKEN } })
-    kubeconfigs.push(behindProxy, behindGate)
-    environments.proxy = { KUBECONFIG: behindProxy.path }
-    environments.gate = { KUBECONFIG: behindGate.path }
+    const behindProxy = kubeconfigs.kubeconfig((config) => setServer(config, `https://127.0.0.1:${api.port}`))
+    const behindGate = kubeconfigs.kubeconfig(({ clusters, users }) => {
+      for (const entry of clusters) Object.assign(entry, { cluster: gate.cluster })
+      for (const entry of users) Object.assign(entry, { user: { token: TOKEN } })
+    })
+    environments.proxy = { KUBECONFIG: behindProxy }
+    environments.gate = { KUBECONFIG: behindGate }
   })
   after(async () => {
     await quitAll()
     await api?.[Symbol.asyncDispose]()
     await gate?.[Symbol.asyncDispose]()
-    for (const kubeconfig of kubeconfigs) kubeconfig[Symbol.dispose]()
+    kubeconfigs[Symbol.dispose]()
     await tearDownLab()
   })
 
