@@ -9,8 +9,8 @@ import { apiServer, KubeconfigFolder, setServer } from '../helpers/kubeconfig.ts
 import { TcpProxy } from '../helpers/tcp-proxy.ts'
 import { TokenProxy } from '../helpers/token-proxy.ts'
 import { tpxOk } from '../helpers/tpx.ts'
-import { cleanUp, type Fate, type Fault, FAULTS, type Path } from './faults.ts'
-import { clusterRemains, CONNECTION, linkPid, NAMESPACE, remains, setUpLab, tearDownLab } from './lab.ts'
+import { cleanUp, type Fate, type Fault, FAULTS, type Path, restore } from './faults.ts'
+import { clusterRemains, CONNECTION, NAMESPACE, remains, setUpLab, tearDownLab } from './lab.ts'
 import { type AppContainer, Load, loadInContainer, loadInPod, type LoadEvent, type RequestWindow, serverInContainer } from './load.ts'
 
 const BACK_MS = 10_000
@@ -31,7 +31,6 @@ type Bench = AsyncDisposable & {
   apps: AppContainer[]
   idle: Load
   inbound: Load
-  links: number[]
   requests: Load
   transfer: Load
 }
@@ -70,7 +69,6 @@ async function openBench(fault: Fault, direction: 'down' | 'up', environment: Re
     apps: [server, idle.app, requests.app, transfer.app],
     idle: idle.load,
     inbound,
-    links: [await linkPid()],
     requests: requests.load,
     transfer: transfer.load,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -206,21 +204,19 @@ async function strikeAndLook(fault: Fault, bench: Bench, path: Path): Promise<Re
     assert.deepEqual(await Promise.all(bench.apps.map(({ identity }) => identity())), identities)
     return 'ids and PIDs as before'
   })
-  bench.links.push(await linkPid().catch(() => 0))
   return { containers, idle, inbound: inboundOutcome, requests: requestsOutcome, transfer }
 }
 
 async function runRow(fault: Fault, direction: 'down' | 'up', path: Path): Promise<Record<Cell, Outcome>> {
-  let links: number[]
   let cells: Record<Exclude<Cell, 'leftovers'>, Outcome>
   {
     await using bench = await openBench(fault, direction, path.environment)
-    links = bench.links
+    await using _end = { [Symbol.asyncDispose]: () => restore(path) }
     cells = await strikeAndLook(fault, bench, path)
   }
   await cleanUp()
   const leftovers = await settle(async () => {
-    assert.equal(await remains(links), '')
+    assert.equal(await remains(), '')
     assert.equal(await clusterRemains(), '')
     return 'nothing'
   })

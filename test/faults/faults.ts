@@ -5,7 +5,19 @@ import { VERSION } from '../../src/base/version.ts'
 import type { TcpProxy } from '../helpers/tcp-proxy.ts'
 import type { TokenProxy } from '../helpers/token-proxy.ts'
 import { docker, eventually, run, tpxOk } from '../helpers/tpx.ts'
-import { CONNECTION, deletePods, linkPid, managerIsBack, NAMESPACE, newPod, NODES, podsOf, processState, tunnel } from './lab.ts'
+import {
+  CONNECTION,
+  deletePods,
+  linkPid,
+  linkProcesses,
+  managerIsBack,
+  NAMESPACE,
+  newPod,
+  NODES,
+  podsOf,
+  processState,
+  tunnel,
+} from './lab.ts'
 
 /** What a fault may reach for. */
 export type Path = { api: TcpProxy; environment: Record<string, string>; gate: TokenProxy; token: string }
@@ -39,17 +51,34 @@ const common = { carrier: 'unix', fate: survives, isOutage: true, lastsMs: 4 * S
 let noted: string[] = []
 let link = 0
 
+/** Its supervisor starts it again. */
 const linkKilled: Fault = {
   ...common,
+  isOutage: false,
+  lastsMs: 0,
   name: 'link killed',
   async strike() {
-    link = await linkPid()
+    link = linkPid()
     process.kill(link, 'SIGKILL')
     await eventually('the link to be gone', async () => [undefined, 'Z'].includes(processState(link)), 2000)
   },
-  // Any command starts a dead link again.
   async repair() {
-    if ((await linkPid()) === link) throw new Error('The link was not killed')
+    await eventually('another link', async () => linkPid() !== link, 5000)
+  },
+}
+
+/** Nobody is left to start it again: the next command does. */
+const linkAndSupervisorKilled: Fault = {
+  ...common,
+  name: 'link and its supervisor killed, then tpx status',
+  async strike() {
+    const { link, supervisor } = linkProcesses()
+    for (const pid of [...supervisor, ...link]) process.kill(pid, 'SIGKILL')
+    await eventually('the link to be gone', async () => Object.values(linkProcesses()).flat().length === 0, 2000)
+  },
+  async repair() {
+    await tpxOk(['status'])
+    linkPid()
   },
 }
 
@@ -58,7 +87,7 @@ const linkFrozen: Fault = {
   lastsMs: LONG ? 600 * SECOND : 60 * SECOND,
   name: LONG ? 'link frozen for 10 minutes' : 'link frozen for 60 s',
   async strike() {
-    link = await linkPid()
+    link = linkPid()
     process.kill(link, 'SIGSTOP')
     await eventually('the link to be stopped', async () => processState(link) === 'T', 2000)
   },
@@ -233,6 +262,7 @@ const dockerNetworkChanged: Fault = {
 /** The rows of the matrix. */
 export const FAULTS: Fault[] = [
   linkKilled,
+  linkAndSupervisorKilled,
   linkFrozen,
   apiClosed,
   networkChanged,
@@ -246,6 +276,13 @@ export const FAULTS: Fault[] = [
   { ...linkKilled, carrier: 'exec', name: 'link killed, exec carrier' },
   { ...apiClosed, carrier: 'exec', name: 'API port closed, then open, exec carrier' },
 ]
+
+/** Ends every fault, whatever has become of its row: what is frozen or closed would keep the next one from its start. */
+export async function restore({ api, gate, token }: Path): Promise<void> {
+  for (const pid of linkProcesses().link) process.kill(pid, 'SIGCONT')
+  gate.tokens.add(token)
+  await api.open()
+}
 
 /** What a row leaves outside of its connection. */
 export async function cleanUp(): Promise<void> {

@@ -1,7 +1,6 @@
 // What every row of the matrix stands on: workloads, a traffic-manager on a node of its own, and a connection with loads.
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { runtimeRoot } from '../../src/session/runtime-dir.ts'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { runtimeDir } from '../../src/session/runtime-dir.ts'
 import { ensureManager, leftovers } from '../helpers/cluster.ts'
 import { docker, eventually, kubectl, tpx, tpxOk } from '../helpers/tpx.ts'
 
@@ -63,22 +62,34 @@ export async function newPod(namespace: string, app: string, before: string[]): 
   await eventually(`a new Pod of ${app}`, isNew, 60_000)
 }
 
-type Status = { connections: { containers: { name: string }[]; link?: { pid: number }; settings: { name: string }; state: string }[] }
+/** Processes of the connection's link: the link itself, and the shell that starts it again. */
+export function linkProcesses(): { link: number[]; supervisor: number[] } {
+  const all = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => ({ pid: Number(pid), words: read(`/proc/${pid}/cmdline`).split('\0') }))
+    .filter(({ words }) => words.includes(`--runtime-dir=${runtimeDir(CONNECTION)}`))
+  const isShell = ({ words }: { words: string[] }): boolean => words.includes('-c')
+  const pids = (of: typeof all): number[] => of.map(({ pid }) => pid)
+  return { link: pids(all.filter((one) => !isShell(one))), supervisor: pids(all.filter(isShell)) }
+}
 
-/** The process of the connection's link. */
-export async function linkPid(): Promise<number> {
-  const { json } = await tpxOk(['status', '--output', 'json'])
-  const pid = (json as Status).connections.find(({ settings }) => settings.name === CONNECTION)?.link?.pid
-  if (!pid) throw new Error('The connection has no link')
-  return pid
+/** The one process of the link. */
+export function linkPid(): number {
+  const { link } = linkProcesses()
+  if (link.length !== 1 || !link[0]) throw new Error(`The connection has ${link.length} links: ${link.join()}`)
+  return link[0]
 }
 
 /** One letter of /proc/PID/stat (R, S, T, Z …), or undefined where there is no such process. */
 export function processState(pid: number): string | undefined {
+  return /^ ([A-Z]) /.exec(read(`/proc/${pid}/stat`).split(')').at(-1) ?? '')?.[1]
+}
+
+function read(path: string): string {
   try {
-    return / \) ?([A-Z]) /.exec(readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/\(.*\)/, ' ) '))?.[1]
+    return readFileSync(path, 'latin1')
   } catch {
-    return undefined
+    return '' // the process has ended
   }
 }
 
@@ -88,10 +99,14 @@ export function tunnel(format: string): Promise<string> {
 }
 
 /** What a connection left after `tpx quit`, as text; empty when nothing is left. */
-export async function remains(links: number[]): Promise<string> {
-  const processes = links.filter((pid) => ![undefined, 'Z'].includes(processState(pid))).map((pid) => `process ${pid}`)
-  const directory = join(runtimeRoot(), CONNECTION)
-  return [await leftovers(), ...processes, existsSync(directory) ? directory : ''].filter(Boolean).join('\n')
+export async function remains(): Promise<string> {
+  // A link that was asked to end answers first.
+  await eventually('the link to end', async () => Object.values(linkProcesses()).flat().length === 0, 3000).catch(() => {})
+  const directory = runtimeDir(CONNECTION)
+  const processes = Object.values(linkProcesses()).flat()
+  return [await leftovers(), processes.length ? `link processes ${processes.join()}` : '', existsSync(directory) ? directory : '']
+    .filter(Boolean)
+    .join('\n')
 }
 
 /** What the cluster still holds of clients that have gone: attachments, as the traffic-manager lists them to a new client. */

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { requesterFor, requestOptions } from '../../src/kube/api-request.ts'
-import { serverOf } from '../../src/kube/kubeconfig.ts'
+import { serverOf } from '../../src/kube/server-address.ts'
 import { makeCertificates } from '../../src/traffic-manager/certificates.ts'
 
 const UNAUTHORIZED = JSON.stringify({
