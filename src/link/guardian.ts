@@ -35,8 +35,10 @@ export class Guardian {
   #holderSeen = false
   #isQuitting = false
   #restarts = 0
+  #restartAt: number | null = null
   #restartTimer: NodeJS.Timeout | undefined
   #runsSince = 0
+  #tunnelState: ContainerChange['state'] | undefined
 
   constructor(parts: GuardianParts) {
     this.#parts = parts
@@ -45,6 +47,12 @@ export class Guardian {
   /** Whether the holder container has ever been seen. */
   get holderSeen(): boolean {
     return this.#holderSeen
+  }
+
+  /** How the tunnel container is: undefined before it was seen. `restartInMs`: it is started again then. */
+  get tunnel(): { restartInMs: number | null; state: ContainerChange['state'] | undefined } {
+    const restartInMs = this.#restartAt === null ? null : Math.max(0, this.#restartAt - performance.now())
+    return { restartInMs, state: this.#tunnelState }
   }
 
   /** Replaces what this owner owned so far. */
@@ -102,6 +110,8 @@ export class Guardian {
 
   #onTunnel(state: ContainerChange['state'], docker: Docker): void {
     const { logger, tunnelContainer, tunnelRuns } = this.#parts
+    this.#tunnelState = state
+    this.#restartAt = null
     if (state === 'running') {
       this.#runsSince = performance.now()
       tunnelRuns(docker)
@@ -113,6 +123,7 @@ export class Guardian {
     this.#restarts += 1
     logger.warn({ waitMs: Math.round(waitMs) }, 'the tunnel container died; restarting it')
     clearTimeout(this.#restartTimer)
+    this.#restartAt = performance.now() + waitMs
     this.#restartTimer = setTimeout(() => {
       docker
         .getContainer(tunnelContainer)

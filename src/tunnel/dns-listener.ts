@@ -4,15 +4,18 @@ import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import { DEFAULT_EXCLUDE_SUFFIXES, type Zone } from '../dns/name-plan.ts'
 import { askNameservers, type Nameserver, parseNameservers } from '../dns/nameserver.ts'
+import { podSearchList } from '../dns/resolv-conf.ts'
 import { type ClusterAnswer, type HostAnswer, Resolver } from '../dns/resolver.ts'
 import { startDnsServer } from '../dns/server.ts'
 import { StreamExchange } from '../dns/stream-exchange.ts'
 import { DNSRequestSchema } from '../wire/generated/manager_pb.ts'
+import type { DnsStatus } from '../wire/control.ts'
 import type { Carrier } from './carrier.ts'
 import type { ClientSettings } from './client-settings.ts'
 import { allSubnets } from './cluster-view.ts'
 import { sessionInfo, within } from './manager-client.ts'
 import type { ManagerSession } from './manager-session.ts'
+import { ADDRESS4 } from './routes.ts'
 import type { Settings } from './settings.ts'
 
 /** Below the 5 s after which libc asks again; `dns.lookupTimeout` says otherwise. */
@@ -53,6 +56,12 @@ function askHost({ exchange, fallback, limitMs }: { exchange: StreamExchange; fa
       return { from: `name server ${found.server.address}, because the host is away`, message: found.message }
     }
   }
+}
+
+/** How names are resolved, for `tpx status`. */
+export function dnsStatus(options: Pick<Options, 'client' | 'manager' | 'settings'>): DnsStatus {
+  const { clusterDomain, excludeSuffixes, includeSuffixes, namespace } = zoneOf(options)
+  return { address: ADDRESS4, clusterDomain, excludeSuffixes, includeSuffixes, search: podSearchList(namespace, clusterDomain) }
 }
 
 const bareDomain = (domain: string): string => domain.replaceAll(/^\.|\.$/g, '').toLowerCase()

@@ -31,6 +31,8 @@ export type ManagerState = {
   error: TpxError | null
   /** How many tries have failed, so that a waiter can tell a new failure from an old one. */
   failures: number
+  /** Whether this tunnel has been in a session before: a number taken over from another tunnel is no session yet. */
+  hasArrived: boolean
   leg: Leg
   managerName: string
   managerVersion: string
@@ -51,15 +53,20 @@ export class ManagerSession {
     cluster: null,
     error: null,
     failures: 0,
+    hasArrived: false,
     leg: { state: 'connecting' },
     managerName: '',
     managerVersion: '',
     sessionId: null,
   })
   lastAnswerAt: number | null = null
+  /** When a lost session is tried again, by performance.now(); null while a try runs. */
+  nextTryAt: number | null = null
   roundTripMs: number | null = null
   /** Called when answers stopped although nothing was closed: whatever hangs on the same path is frozen. */
   onFrozen: () => void = () => {}
+  /** Called when the manager has forgotten the session: it is another process, and connections that it carried are gone. */
+  onSessionLost: () => void = () => {}
   readonly #carrier: Carrier
   readonly #logger: Logger
   readonly #settings: Settings
@@ -79,7 +86,12 @@ export class ManagerSession {
 
   /** Keeps the session until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await keepTrying(() => this.#live(signal), { backoff: BACKOFF, onError: (error) => this.#lose(error), signal })
+    await keepTrying(() => this.#live(signal), {
+      backoff: BACKOFF,
+      onError: (error) => this.#lose(error),
+      onWait: (waitMs) => (this.nextTryAt = performance.now() + waitMs),
+      signal,
+    })
   }
 
   /**
@@ -123,6 +135,7 @@ export class ManagerSession {
 
   /** One connection to the manager, from opening to loss. Never resolves to true: there is always a next one. */
   async #live(signal: AbortSignal): Promise<boolean> {
+    this.nextTryAt = null
     const stream = await this.#carrier.open(managerTarget(this.#settings.managerNamespace), { signal })
     const channel = await openGrpcChannel(stream)
     const client = openManagerClient(channel.address)
@@ -133,12 +146,12 @@ export class ManagerSession {
       const sessionId = await this.#arrive(client)
       this.#client = client
       this.lastAnswerAt = performance.now()
-      this.state.patch({ error: null, leg: { state: 'up' }, managerName: name, managerVersion: version, sessionId })
+      this.state.patch({ error: null, hasArrived: true, leg: { state: 'up' }, managerName: name, managerVersion: version, sessionId })
       this.#logger.info({ version }, 'session with the traffic-manager is up')
       await Promise.race([...this.#watches(client, sessionId, stop), this.#beat(client, sessionId, stop)])
       return false
     } catch (error) {
-      if (isSessionUnknown(error)) this.state.patch({ sessionId: null })
+      if (isSessionUnknown(error)) this.#forget()
       throw error
     } finally {
       this.#client = null
@@ -158,7 +171,7 @@ export class ManagerSession {
       } catch (error) {
         if (!isSessionUnknown(error)) throw error
         this.#logger.warn('the traffic-manager has forgotten the session; a new one begins')
-        this.state.patch({ sessionId: null })
+        this.#forget()
       }
     }
 
@@ -202,6 +215,11 @@ export class ManagerSession {
       this.roundTripMs = this.lastAnswerAt - began
       await sleep(BEAT_MS, undefined, { signal })
     }
+  }
+
+  #forget(): void {
+    this.state.patch({ sessionId: null })
+    this.onSessionLost()
   }
 
   #lose(error: unknown): void {

@@ -6,18 +6,23 @@ import { ClientSettings } from './client-settings.ts'
 import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
-import { makeResolver, serveDns } from './dns-listener.ts'
+import { dnsStatus, makeResolver, serveDns } from './dns-listener.ts'
 import { traceName } from './dns-trace.ts'
+import { HostDialer } from './host-dialer.ts'
 import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
 import { ADDRESS4, ADDRESS6 } from './routes.ts'
 import type { Settings } from './settings.ts'
+import { StatusLegs } from './status-legs.ts'
 import type { DnsTrace, DnsTraceParams, TunnelSnapshot } from '../wire/control.ts'
 import { WorkloadList } from './workload-list.ts'
 
 /** How long the manager is given to take back what this tunnel held, milliseconds. */
 const STOP_LIMIT_MS = 4000
+
+/** How long a lost connection to the cluster may last before the apps' connections are reset, milliseconds. */
+const DEFAULT_GRACE_MS = 600_000
 
 /** A tunnel that runs. */
 export type Tunnel = { stop(): Promise<void> }
@@ -48,48 +53,55 @@ function followSubnets(manager: ManagerSession, network: Network, { logger, read
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
   const carrier: Carrier = await openCarrier(settings.carrier)
   const client = new ClientSettings(settings.clientConfig)
+  const graceMs = (): number => client.value.timeouts?.connectionGrace ?? DEFAULT_GRACE_MS
   const manager = new ManagerSession({ carrier, logger, settings })
-  const data = new DataSession({ carrier, logger, manager, managerNamespace: settings.managerNamespace })
+  const data = new DataSession({ carrier, graceMs, logger, manager, managerNamespace: settings.managerNamespace })
   const readiness = new Readiness({ data, manager })
-  const attachments = new Attachments({ carrier, logger, manager, settings })
+  const attachments = new Attachments({ carrier, graceMs, logger, manager, settings })
   const workloads = new WorkloadList(manager)
   const onResume = (snapshot: TunnelSnapshot | null): void => {
     if (snapshot?.sessionId) manager.resume(snapshot.sessionId)
     attachments.resume(snapshot?.attachments ?? [])
     void manager.run(signal)
   }
-  const resolver = makeResolver({ carrier, client, manager, settings })
-  const trace = (params: DnsTraceParams): Promise<DnsTrace> => traceName(params, { ownAddresses: [ADDRESS4, ADDRESS6], resolver })
-  const control = new ControlService({
-    attachments,
-    data,
-    logger,
-    manager,
-    onQuit,
-    onResume,
-    readiness,
-    settings,
-    traceName: trace,
-    workloads,
-  })
   const ending = new AbortController()
   const { signal } = ending
+  const resolver = makeResolver({ carrier, client, manager, settings })
+  let network: Network | undefined
+  const hostDialer = new HostDialer({
+    carrier,
+    logger,
+    names: () => ({
+      answer: (query) => resolver.answer(query),
+      clusterDomain: dnsStatus({ client, manager, settings }).clusterDomain,
+      namespace: settings.namespace,
+    }),
+    subnets: () => network?.subnets ?? [],
+  })
+  const dial = (id: string): Promise<void> => hostDialer.open(id)
+  const legs = new StatusLegs({ attachments, data, manager, readiness })
+  const trace = (params: DnsTraceParams): Promise<DnsTrace> => traceName(params, { ownAddresses: [ADDRESS4, ADDRESS6], resolver })
+  const dns = () => dnsStatus({ client, manager, settings })
+  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, settings, traceName: trace, workloads }
+  const control = new ControlService({ ...parts, onQuit, onResume })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
   void data.run(signal)
-  const network = await startNetwork({ dialer: data, logger })
-  followSubnets(manager, network, { logger, readiness })
+  const routed = await startNetwork({ dialer: data, logger })
+  network = routed
+  followSubnets(manager, routed, { logger, readiness })
   manager.state.patch({})
-  void serveDns(resolver, network.address4, { logger, onListening: () => readiness.dnsListens(), signal })
+  void serveDns(resolver, routed.address4, { logger, onListening: () => readiness.dnsListens(), signal })
 
   return {
     stop: async () => {
       const limit = new Promise((resolve) => setTimeout(resolve, STOP_LIMIT_MS))
       await Promise.race([attachments.leaveAll().then(() => manager.depart()), limit])
       workloads.close()
+      legs[Symbol.dispose]()
       ending.abort()
-      await network.stop()
+      await routed.stop()
       carrier.close()
     },
   }

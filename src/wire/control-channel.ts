@@ -13,7 +13,7 @@ export class ControlClient {
 
   constructor(stream: Duplex) {
     this.#stream = stream
-    createInterface({ input: stream }).on('line', (line) => this.#onLine(line))
+    readLines(stream, (line) => this.#onLine(line))
     const lose = (): void => {
       for (const call of this.#pending.values()) call.reject(new TpxError('CARRIER_FAILED', 'The control stream closed before it answered'))
       this.#pending.clear()
@@ -75,11 +75,18 @@ export function serveControl(stream: Duplex, handler: ControlHandler): void {
   }
 
   stream.on('error', () => {})
-  createInterface({ input: stream }).on('line', (line) => {
+  readLines(stream, (line) => {
     const request = parseLine(line) as ControlRequest | undefined
     if (request) void answer(request)
     else stream.destroy()
   })
+}
+
+/** An error of the stream is emitted by readline once more, where nobody else listens. */
+function readLines(stream: Duplex, onLine: (line: string) => void): void {
+  createInterface({ input: stream })
+    .on('line', onLine)
+    .on('error', () => {})
 }
 
 function parseLine(line: string): unknown {

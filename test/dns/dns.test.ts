@@ -5,7 +5,19 @@ import { tunnelImage } from '../../src/container/image.ts'
 import { docker, eventually, kubectl, tpx, tpxOk } from '../helpers/tpx.ts'
 import type { DnsTrace } from '../../src/wire/control.ts'
 import type { Answered, Question } from './ask.ts'
-import { apply, type Asked, connect, CORP_DNS, CUSTOM_DOMAIN, disconnect, HOSTS_NAME, kill, type Lab, NAMESPACE, startLab } from './lab.ts'
+import {
+  apply,
+  type Asked,
+  connect,
+  CORP_DNS,
+  CUSTOM_DOMAIN,
+  disconnect,
+  HOSTS_NAME,
+  killLink,
+  type Lab,
+  NAMESPACE,
+  startLab,
+} from './lab.ts'
 import { PUBLIC } from './name-server.ts'
 
 let lab: Lab
@@ -208,7 +220,7 @@ describe('a connection to a cluster with the usual domain', () => {
 
   test('without a link, names of the cluster fail with the cause, and public ones come from the name servers of the engine', async () => {
     const { json } = await tpxOk(['status', '--output', 'json'])
-    kill((json as { connections: { link: { pid: number } }[] }).connections[0]!.link.pid)
+    killLink((json as { connections: { link: { pid: number } }[] }).connections[0]!.link.pid)
     const since = lab.nameServer.asked.length
     const { answers } = await lab.askConnection('dns-a', [
       ask(`web.${NAMESPACE}.svc.cluster.local`),

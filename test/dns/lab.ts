@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { trafficImage, tunnelImage } from '../../src/container/image.ts'
 import { bundlePrograms } from '../helpers/bundle.ts'
@@ -169,7 +169,9 @@ export async function disconnect(name: string): Promise<void> {
   await eventually('nothing to be left', async () => (await leftovers()) === '', 5000)
 }
 
-/** Sends a signal to a process that the test caused to start. */
-export function kill(pid: number): void {
+/** Kills a connection's link, and first the shell that would start it again. */
+export function killLink(pid: number): void {
+  const parent = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  if (readFileSync(`/proc/${parent}/cmdline`, 'utf8').includes('tpx-link')) process.kill(parent, 'SIGKILL')
   process.kill(pid, 'SIGKILL')
 }

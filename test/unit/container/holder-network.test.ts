@@ -26,7 +26,15 @@ test('holderNetwork() refuses what is no network of the holder, two of them, and
 })
 
 test("holderSpec() gives the holder a Pod's search list, and the network with its aliases", () => {
-  const settings = { carrier: 'unix', context: 'c', kubeconfig: null, managerNamespace: 'm', name: 'n', namespace: 'shop' } as const
+  const settings = {
+    carrier: 'unix',
+    context: 'c',
+    impersonate: {},
+    kubeconfig: 'k',
+    managerNamespace: 'm',
+    name: 'n',
+    namespace: 'shop',
+  } as const
   const spec = holderSpec(settings, { clusterDomain: 'corp.example', network: { aliases: ['web'], network: 'team' } })
   assert.deepEqual(spec.HostConfig?.DnsSearch, ['shop.svc.corp.example', 'svc.corp.example', 'corp.example'])
   assert.deepEqual([spec.HostConfig?.DnsOptions, spec.HostConfig?.NetworkMode], [['ndots:5'], 'team'])
