@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf'
-import { systemCode } from '../base/error.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asTpxError, systemCode } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import { DEFAULT_EXCLUDE_SUFFIXES, type Zone } from '../dns/name-plan.ts'
@@ -24,6 +25,9 @@ const LOOKUP_LIMIT_MS = 4000
 const LEAST_FALLBACK_MS = 800
 /** A lost session is usually back within a second; longer than this nobody waits for a name. */
 const SHORT_BREAK_MS = 1500
+/** What fails sooner was cut, and did not time out. */
+const CUT_MS = 1000
+const CUT_NOTICE_MS = 50
 const BIND_BACKOFF = { firstMs: 50, mostMs: 500 }
 const DNS_PORT = 53
 
@@ -31,13 +35,26 @@ type Options = { carrier: Carrier; client: ClientSettings; manager: ManagerSessi
 
 type Lookup = { limitMs: number; name: string; type: number }
 
-/** Asks the manager for records of a name. @throws TpxError why there is no answer */
-export async function lookupInCluster(manager: ManagerSession, { limitMs, name, type }: Lookup): Promise<ClusterAnswer> {
+async function askManager(manager: ManagerSession, { limitMs, name, type }: Lookup): Promise<ClusterAnswer> {
   await manager.waitShortly(SHORT_BREAK_MS)
   const { rCode, rrs } = await manager.call((client, id) =>
     client.lookupDNS(create(DNSRequestSchema, { name, session: sessionInfo(id), type }), undefined, within(limitMs)),
   )
   return { rcode: rCode, records: Buffer.from(rrs.buffer, rrs.byteOffset, rrs.byteLength) }
+}
+
+/** Asks the manager for records of a name; once more where the session is lost meanwhile. @throws TpxError why there is no answer */
+export async function lookupInCluster(manager: ManagerSession, lookup: Lookup): Promise<ClusterAnswer> {
+  const began = performance.now()
+  try {
+    return await askManager(manager, lookup)
+  } catch (error) {
+    const wasCut = asTpxError(error).code === 'MANAGER_UNREACHABLE' && performance.now() - began < CUT_MS
+    if (!wasCut) throw error
+    // The loss is noticed a moment after the calls on it have failed.
+    await sleep(CUT_NOTICE_MS)
+    return askManager(manager, lookup)
+  }
 }
 
 /**
