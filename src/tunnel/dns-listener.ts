@@ -49,7 +49,7 @@ export async function lookupInCluster(manager: ManagerSession, lookup: Lookup): 
   try {
     return await askManager(manager, lookup)
   } catch (error) {
-    const wasCut = asTpxError(error).code === 'MANAGER_UNREACHABLE' && performance.now() - began < CUT_MS
+    const wasCut = asTpxError(error).code === 'MANAGER_UNREACHABLE' && performance.now() - began < Math.min(CUT_MS, lookup.limitMs)
     if (!wasCut) throw error
     // The loss is noticed a moment after the calls on it have failed.
     await sleep(CUT_NOTICE_MS)
