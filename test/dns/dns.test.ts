@@ -109,7 +109,7 @@ const ask = (name: string, options: Partial<Question> = {}): Question => ({ edns
 
 describe('a connection to a cluster with the usual domain', () => {
   before(() => connect(lab, 'dns-a'))
-  after(() => disconnect('dns-a'))
+  after(() => tpx(['quit', '--all']))
 
   test("search list and ndots are a Pod's, in its order", async () => {
     const [pod, connected] = [await lab.askPod('asker', []), await lab.askConnection('dns-a', [])]
@@ -234,6 +234,7 @@ describe('a connection to a cluster with the usual domain', () => {
     await tpxOk(['status'], { env: lab.env })
     const isBack = async () => (await lab.askConnection('dns-a', [ask('web', { search: true })])).answers[0]?.rcode === 'NOERROR'
     await eventually('names of the cluster', isBack, 10_000)
+    await disconnect('dns-a')
   })
 })
 
@@ -253,6 +254,7 @@ describe('a connection on a user-defined network', () => {
     ip = (await docker('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', sibling)).trim()
   })
   after(async () => {
+    await tpx(['quit', '--all'])
     await docker('rm', '--force', sibling)
     await docker('network', 'rm', network)
   })

@@ -166,7 +166,7 @@ export async function connect(lab: Lab, name: string, ...words: string[]): Promi
 /** Ends a connection; nothing may be left of it. */
 export async function disconnect(name: string): Promise<void> {
   await tpxOk(['quit', '--use', name])
-  await eventually('nothing to be left', async () => (await leftovers()) === '', 5000)
+  await eventually('nothing to be left', async () => !(await leftovers()).includes(`tpx-${name}-`), 5000)
 }
 
 /** Kills a connection's link, and first the shell that would start it again. */
