@@ -123,7 +123,7 @@ async function setUp(stack: AsyncDisposableStack): Promise<Lab> {
   const gateway = (
     await docker('inspect', 'tpx-test-control-plane', '--format', '{{(index .NetworkSettings.Networks "tpx-test").Gateway}}')
   ).trim()
-  const nameServer = stack.use(await startNameServer((peer) => peer === gateway))
+  const nameServer = stack.use(await startNameServer(gateway))
   const hostsFile = join(programs.directory, 'hosts')
   writeFileSync(hostsFile, `127.0.0.1 localhost\n10.20.30.41 ${HOSTS_NAME} hosts-short\n`)
   await apply(OBJECTS)
