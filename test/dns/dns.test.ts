@@ -247,17 +247,19 @@ describe('a connection on a user-defined network', () => {
     ask('sibling-alias', { transport: 'libc' }),
   ]
   let ip = ''
+  const clear = async (): Promise<void> => {
+    await tpx(['quit', '--all'])
+    await docker('rm', '--force', sibling).catch(() => {})
+    await docker('network', 'rm', network).catch(() => {})
+  }
   before(async () => {
+    await clear() // of a run that was killed
     await docker('network', 'create', network)
     const entry = ['--network-alias', 'sibling-alias', '--entrypoint', 'sleep', tunnelImage(), '600']
     await docker('run', '--detach', '--rm', '--name', sibling, '--network', network, ...entry)
     ip = (await docker('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', sibling)).trim()
   })
-  after(async () => {
-    await tpx(['quit', '--all'])
-    await docker('rm', '--force', sibling)
-    await docker('network', 'rm', network)
-  })
+  after(clear)
   const siblingAnswers = (): string[] => [`NOERROR ${sibling} A ${ip}`, `NOERROR sibling-alias A ${ip}`, `NOERROR ${ip}`]
 
   test('tpx connect --network finds siblings, and the cluster as a Pod does', async () => {
