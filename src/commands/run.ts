@@ -51,7 +51,7 @@ export default class Run extends TpxCommand<typeof Run> {
 
   protected async answer(): Promise<Answer> {
     const { as, context, kubeconfig, name, namespace, use } = this.flags
-    const { placeOf, placeToRun, runTool } = await import('../session/run.ts')
+    const [{ placeToRun, runTool }, { placeOf }] = await Promise.all([import('../session/run.ts'), import('../session/owned-run.ts')])
     // Who says where to connect to means that place, as with docker-run; else what is there is taken.
     const isNamed = [as, context, kubeconfig, name, namespace].some((value) => value !== undefined)
     const connect = (): Promise<Connected> => this.#connect()

@@ -22,7 +22,10 @@ function describe(one: ConnectionStatus): string {
   if (doing) lines.push(`  doing: ${doing}`)
   if (next) lines.push(`  next:  ${next}`)
   lines.push(`  last proven end to end: ${lastProven ? `${seconds(lastProven.agoMs)} ago (${lastProven.at})` : 'unknown'}`)
-  lines.push(`  context ${settings.context}, namespace ${settings.namespace}, manager namespace ${settings.managerNamespace}`, '')
+  lines.push(
+    `  context ${settings.context}, namespace ${settings.namespace}${settings.impersonate.as ? `, as ${settings.impersonate.as}` : ''}, manager namespace ${settings.managerNamespace}`,
+    '',
+  )
   lines.push(
     ...formatTable(['LEG', 'STATE', 'SINCE (UTC)', 'ROUND TRIP', 'DETAIL'], legs.map(legRow))
       .trimEnd()

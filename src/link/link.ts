@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -7,8 +8,8 @@ import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import { DIAL_SOCKET } from '../wire/carrier.ts'
 import type { LinkStatus } from '../wire/control.ts'
+import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { ApiMonitor } from './api-monitor.ts'
-import { removeLinkEnvironment, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
@@ -58,7 +59,8 @@ export class Link {
     this.#logger = logger
     this.#onNotice = onNotice
     this.#quit = (): void => {
-      removeLinkEnvironment(settings.runtimeDir)
+      // With the connection all of it ends, unless another link has taken over.
+      if (this.#sockets[0]?.isOurs()) rmSync(settings.runtimeDir, { force: true, recursive: true })
       quit()
     }
     this.#guardian = new Guardian({
@@ -125,7 +127,7 @@ export class Link {
   #adopt(variables: Variables): void {
     adoptEnvironment(variables)
     writeLinkEnvironment(this.#settings.runtimeDir, process.env)
-    this.#cluster?.forgetCredentials()
+    this.#cluster?.retryCredentials()
   }
 
   async #connect(control: BoundSocket): Promise<ClusterAccess> {

@@ -6,7 +6,7 @@ import { tunnelImage } from '../container/image.ts'
 import { type EngineSource, useConnection } from './connection.ts'
 import { isGone } from './cluster-dialer.ts'
 import type { Connected } from './connect.ts'
-import { appLabels, type Place, runOwned } from './owned-run.ts'
+import { appLabels, type Place, placeOf, runOwned } from './owned-run.ts'
 
 /** What a throw-away container is made of. */
 export type RunOptions = {
@@ -39,7 +39,7 @@ export function runTool({ command, engine, flags, image, place }: RunOptions): P
   return runOwned({ attachments: [], engine, place }, (owner) =>
     runAppContainer(
       { app, command: run.command, holder: [], image: run.image },
-      { environment, holderId: place.holderId, labels: appLabels(place.connection, owner), volumes: [] },
+      { environment, holderId: place.holderId, labels: appLabels(place, owner), volumes: [] },
     ),
   )
 }
@@ -68,9 +68,4 @@ export async function placeToRun(options: {
     if (use !== undefined || !isGone(error)) throw error
     return placeOf(await connect())
   }
-}
-
-/** A connection that was just made, or found by its name. */
-export function placeOf({ control, holderId, isNew, settings }: Connected): Place {
-  return { connection: settings.name, control, holderId, isNew }
 }

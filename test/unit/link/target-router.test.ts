@@ -57,6 +57,15 @@ test('TargetRouter refuses a line that is no target', async () => {
   assert.match(await readLine(near), /CARRIER_FAILED/)
 })
 
+test('TargetRouter tells the tunnel nothing of what a credential plugin wrote', async () => {
+  const open = () => Promise.reject(new TpxError('CREDENTIAL_PLUGIN_FAILED', 'The plugin failed: my words', { hint: 'Sign in' }))
+  const { near } = route({ cluster: Promise.resolve({ open }) })
+  near.write('x.default.pod:1\n')
+  const [answer] = (await once(near, 'data')) as [Buffer]
+  assert.match(answer.toString(), /CREDENTIAL_PLUGIN_FAILED/)
+  assert.doesNotMatch(answer.toString(), /my words/)
+})
+
 test('TargetRouter aborts the attempt when the tunnel gives up', async () => {
   let aborted: Promise<unknown> | undefined
   const isAsked = new Promise<void>((resolve) => {
