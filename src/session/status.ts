@@ -36,7 +36,9 @@ export type ConnectionStatus = {
 
 /** How long the engine, the link and the tunnel are each waited for. */
 const LIMIT_MS = 2000
-const RESTART_LIMIT_MS = 2500
+/** How long a dead link is left to its supervisor. */
+const SUPERVISOR_MS = 1500
+const RESTART_LIMIT_MS = 3500
 /** After a restart of a link that failed. */
 const RESTART_PAUSE_MS = 3000
 
@@ -183,8 +185,7 @@ export class StatusProbe {
     const isDue = !last || (last.endedAt !== null && performance.now() - last.endedAt > RESTART_PAUSE_MS)
     if (isDue && containers) {
       const restart: Restart = { endedAt: null, error: null, work: Promise.resolve() }
-      restart.work = restartLink({ containers, settings }, this.#options.root)
-        .then((control) => control.close())
+      restart.work = this.#restart({ containers, settings })
         .catch((error: unknown) => void (restart.error = asTpxError(error)))
         .finally(() => (restart.endedAt = performance.now()))
       this.#restarts.set(name, restart)
@@ -193,6 +194,17 @@ export class StatusProbe {
     if (!restart) return undefined
     await within(restart.work, RESTART_LIMIT_MS)
     return restart.endedAt === null || restart.error ? undefined : openControl(name)
+  }
+
+  /** Only what stays dead: a supervisor may be at it, or somebody who ends the connection. */
+  async #restart({ containers, settings }: Connection): Promise<void> {
+    await sleep(SUPERVISOR_MS)
+    const alive = await openControl(settings.name)
+    if (alive) return alive.close()
+    const isThere = (await listConnections(await this.#options.engine())).some((one) => one.settings.name === settings.name)
+    if (!isThere) return
+    const control = await restartLink({ containers, settings }, this.#options.root)
+    control.close()
   }
 
   #startingLeg(name: string): StatusLeg {
