@@ -3,11 +3,11 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type Docker from 'dockerode'
-import { messageOf } from '../base/error.ts'
+import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import type { LinkStatus } from '../wire/control.ts'
-import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import { type Choice, isSameChoice, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
@@ -102,14 +102,23 @@ export class Link {
       control: this.#control,
       guardian: this.#guardian,
       logger: this.#logger,
-      onEnvironment: (variables) => this.#adopt(variables),
+      onEnvironment: (variables, choice) => this.#adopt(variables, choice),
       quit: this.#quit,
       status: () => this.#status(),
       tunnelContainer: this.#settings.tunnelContainer,
     })
   }
 
-  #adopt(variables: Variables): void {
+  #adopt(variables: Variables, choice: Choice): void {
+    const { connection } = this.#settings
+    if (!isSameChoice({ ...this.#settings, kubeconfig: process.env['KUBECONFIG'] }, choice))
+      throw new TpxError(
+        'CONNECTION_EXISTS',
+        `The link of a connection "${connection}" to another place, or as another user, is still there`,
+        {
+          hint: 'Try again in a moment, or give this connection another name with --name',
+        },
+      )
     adoptEnvironment(variables)
     writeLinkEnvironment(this.#settings.runtimeDir, process.env)
     this.#cluster?.retryCredentials()

@@ -10,6 +10,7 @@ import { tunnelSpec } from '../container/tunnel-container.ts'
 import type { ClientConfig } from '../wire/client-config.ts'
 import type { ControlClient } from '../wire/control-channel.ts'
 import type { SessionStatus } from '../wire/control.ts'
+import { isSameChoice } from '../wire/link-environment.ts'
 import { type Connection, listConnections } from './connection.ts'
 import { openControl, startLink } from './link-process.ts'
 import { runtimeDir } from './runtime-dir.ts'
@@ -39,16 +40,15 @@ function chooseCarrier(wanted: ConnectOptions['carrier'], info: EngineInfo): 'ex
   return host.startsWith('unix://') && info.kernelVersion === release() && info.hostName === hostname() && !info.rootless ? 'unix' : 'exec'
 }
 
-/** What must be the same for a connection to be used again. */
-function choiceOf({ context, impersonate, kubeconfig, managerNamespace, namespace }: ConnectOptions['settings']): string {
-  return JSON.stringify([context, impersonate, kubeconfig, managerNamespace, namespace])
+function isSame(a: ConnectOptions['settings'], b: ConnectOptions['settings']): boolean {
+  return isSameChoice({ ...a, ...a.impersonate }, { ...b, ...b.impersonate })
 }
 
 async function checkExisting(engine: ContainerEngine, { network, settings }: ConnectOptions): Promise<Connection | undefined> {
   const existing = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
   if (!existing) return undefined
   const { context, impersonate, kubeconfig, managerNamespace, namespace } = existing.settings
-  if (choiceOf(existing.settings) !== choiceOf(settings))
+  if (!isSame(existing.settings, settings))
     throw new TpxError(
       'CONNECTION_EXISTS',
       `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"${impersonate.as ? ` as "${impersonate.as}"` : ''} (kubeconfig "${kubeconfig}", manager namespace "${managerNamespace}")`,
@@ -141,14 +141,23 @@ async function ensureContainers(
 async function ensureLink({ onProgress, root, settings }: ConnectOptions, carrier: ConnectOptions['carrier']): Promise<ControlClient> {
   const live = await openControl(settings.name)
   if (!live) return startLink(settings, { carrier, environment: process.env, onProgress, root })
-  await live.call('link.environment', { variables: process.env as Record<string, string> }).catch(() => {})
-  return live
+  const { impersonate, ...choice } = settings
+  try {
+    await live.call('link.environment', { choice: { ...choice, ...impersonate }, variables: process.env as Record<string, string> })
+    return live
+  } catch (error) {
+    // A link of another version may not know the call.
+    if (asTpxError(error).code !== 'CONNECTION_EXISTS') return live
+    live.close()
+    throw error
+  }
 }
 
 /** Takes back what a failed connect made; what was there before stays. */
 async function undo(options: ConnectOptions, existing: Connection | undefined, control: ControlClient | undefined): Promise<void> {
-  if (existing) return control?.close()
-  await control?.call('link.quit', {}).catch(() => {})
+  // Without a link nothing was made; what is there under this name belongs to somebody else.
+  if (existing || !control) return control?.close()
+  await control.call('link.quit', {}).catch(() => {})
   control?.close()
   const { engine, settings } = options
   for (const { id } of await engine.listContainers({ [LABEL.connection]: settings.name })) await engine.removeContainer(id)

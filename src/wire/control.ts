@@ -1,6 +1,7 @@
 // Requests to the tunnel: CLI --JSON lines--> control socket of the link --JSON lines--> tunnel, and answers back.
 // Methods that begin with "link." are answered by the link itself.
 import type { ErrorRecord } from '../base/error.ts'
+import type { Choice, Variables } from './link-environment.ts'
 
 /** One request; `id` is unique on its stream. */
 export type ControlRequest = { id: number; method: string; params: unknown }
@@ -125,8 +126,11 @@ export type ControlMethods = {
   connect: { params: { timeoutMs: number }; result: SessionStatus }
   leave: { params: { name: string }; result: { mount: boolean } }
   'link.disown': { params: Record<string, never>; result: Record<string, never> }
-  /** Takes over the environment of the shell in which `connect` was typed, for credential plugins; what it held before is forgotten. */
-  'link.environment': { params: { variables: Record<string, string> }; result: Record<string, never> }
+  /**
+   * `connect` was typed where a link is alive: it takes over the environment of that shell, for credential plugins.
+   * CONNECTION_EXISTS where it was started for another choice.
+   */
+  'link.environment': { params: { choice: Choice; variables: Variables }; result: Record<string, never> }
   'link.own': { params: Ownership; result: Record<string, never> }
   /** Ends the link, after the session was departed. Containers are the caller's business. */
   'link.quit': { params: Record<string, never>; result: Record<string, never> }
