@@ -9,7 +9,6 @@ import { contextNamespace, kubeconfigFiles, type KubeconfigOptions, loadKubeconf
 import { serverOf } from '../kube/server-address.ts'
 import { openPortForward, portForwardTransport, type PortForwardTransport } from '../kube/port-forward/open-port-forward.ts'
 import { resolveService } from '../kube/pod-lookup.ts'
-import type { Leg } from '../wire/control.ts'
 
 /** What the link knows of the cluster once it is ready. */
 export type ClusterFacts = { context: string; namespace: string; server: string }
@@ -19,9 +18,8 @@ type PodPort = { namespace: string; pod: string; port: number }
 
 /** How long a Service's Pod is believed in; a failure forgets it at once. */
 const CACHE_MS = 5000
-const CHECK_MS = 3000
 /** What takes longer than the request may take is the plugin: its user may have to sign in. */
-const WAITING_FOR_PLUGIN: Leg = { detail: 'waiting for the credential plugin', state: 'connecting' }
+const PROBE_MS = 3000
 const NEVER = new AbortController().signal
 /** Pause after credentials were refused: the tunnel asks every other second, and each time a plugin might open a browser. */
 const REFUSAL_PAUSE = { firstMs: 1000, mostMs: 15_000 }
@@ -91,27 +89,20 @@ export class ClusterAccess {
     })
   }
 
-  /** Asks the API server for its version: is it there, and does it take our credentials. */
-  async check(): Promise<Leg> {
+  /** Asks the API server for its version: is it there, and does it take our credentials. @throws TpxError KUBERNETES_* */
+  async probe(): Promise<void> {
+    const options = { attempt: { resource: '/version', verb: 'get' }, timeoutMs: PROBE_MS }
     const limit = new AbortController()
-    const waiting = sleep(CHECK_MS + 500, WAITING_FOR_PLUGIN, { ref: false, signal: limit.signal })
+    const waiting = sleep(PROBE_MS + 500, undefined, { ref: false, signal: limit.signal }).then(() => {
+      throw new TpxError('KUBERNETES_UNREACHABLE', 'Waiting for the credential plugin', { hint: 'It may want you to sign in' })
+    })
     waiting.catch(() => {})
     try {
-      return await Promise.race([this.#ask(), waiting])
+      await Promise.race([this.#withCredentials(NEVER, () => apiGet(this.#kubeConfig, '/version', options)), waiting])
+    } catch (error) {
+      throw apiError(error, this.#kubeConfig, options.attempt)
     } finally {
       limit.abort()
-    }
-  }
-
-  async #ask(): Promise<Leg> {
-    const options = { attempt: { resource: '/version', verb: 'get' }, timeoutMs: CHECK_MS }
-    try {
-      await this.#withCredentials(NEVER, () => apiGet(this.#kubeConfig, '/version', options))
-      return { state: 'up' }
-    } catch (error) {
-      const { hint, message } = apiError(error, this.#kubeConfig, options.attempt)
-      const detail = isRefused(error) ? `credentials are no longer accepted: ${message}` : message
-      return { state: 'down', detail: hint ? `${detail}; next: ${hint}` : detail }
     }
   }
 

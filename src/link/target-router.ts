@@ -11,6 +11,7 @@ export type Destinations = {
   /** Settles when the preflight has; streams that come early wait for it. */
   cluster: Promise<Pick<ClusterAccess, 'open'>>
   control: { adopt(stream: Duplex): void }
+  dial: { adopt(id: string, stream: Duplex): void }
   dns(stream: Duplex): void
 }
 
@@ -53,9 +54,10 @@ export class TargetRouter {
   }
 
   async #join(stream: Duplex, target: CarrierTarget, line: string): Promise<void> {
-    if (target.kind === 'control' || target.kind === 'dns') {
+    if (!('name' in target)) {
       stream.write(formatAnswer({ ok: true }))
       if (target.kind === 'control') this.#destinations.control.adopt(stream)
+      else if (target.kind === 'dial') this.#destinations.dial.adopt(target.id, stream)
       else this.#destinations.dns(stream)
       return
     }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { asTpxError, messageOf, TpxError } from '../base/error.ts'
 import type { ContainerEngine, EngineInfo } from '../container/container-engine.ts'
 import { type ConnectionSettings, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
+import { tunnelImage } from '../container/image.ts'
 import { LABEL } from '../container/labels.ts'
 import { tunnelSpec } from '../container/tunnel-container.ts'
 import type { ClientConfig } from '../wire/client-config.ts'
@@ -112,6 +113,12 @@ async function startTunnel(options: ConnectOptions, settings: ConnectionSettings
   return id
 }
 
+/** A tunnel that joined another holder can never start again; one of an image that has been upgraded since makes room for the new one. */
+async function mustBeReplaced(engine: ContainerEngine, tunnelId: string, holderId: string): Promise<boolean> {
+  const [{ HostConfig, Image }, wanted] = await Promise.all([engine.inspect(tunnelId), engine.imageId(tunnelImage())])
+  return HostConfig.NetworkMode !== `container:${holderId}` || (wanted !== undefined && Image !== wanted)
+}
+
 /** Makes what is missing of holder and tunnel; answers their ids. */
 async function ensureContainers(
   options: ConnectOptions,
@@ -124,8 +131,7 @@ async function ensureContainers(
   let tunnel = find('tunnel')
   const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain: CLUSTER_DOMAIN, network })))
   if (holder?.state !== 'running') await engine.startContainer(holderId)
-  // A tunnel that joined another holder can never start again.
-  if (tunnel && (!holder || (await engine.inspect(tunnel.id)).HostConfig.NetworkMode !== `container:${holderId}`)) {
+  if (tunnel && (await mustBeReplaced(engine, tunnel.id, holderId))) {
     await engine.removeContainer(tunnel.id)
     tunnel = undefined
   }

@@ -10,7 +10,13 @@ import { readLine } from '../../../src/wire/preface.ts'
 function route(destinations: Partial<Destinations>): { near: Duplex; taken: () => number } {
   const [near, far] = duplexPair()
   let taken = 0
-  const all: Destinations = { cluster: new Promise(() => {}), control: { adopt: () => {} }, dns: () => {}, ...destinations }
+  const all: Destinations = {
+    cluster: new Promise(() => {}),
+    control: { adopt: () => {} },
+    dial: { adopt: () => {} },
+    dns: () => {},
+    ...destinations,
+  }
   void new TargetRouter(all, silentLogger(), new AbortController().signal).route(far, () => (taken += 1))
   return { near, taken: () => taken }
 }
@@ -69,7 +75,12 @@ test('TargetRouter aborts the attempt when the tunnel gives up', async () => {
       return new Promise(() => {})
     }
     const [near, far] = duplexPair()
-    const destinations: Destinations = { cluster: Promise.resolve({ open }), control: { adopt: () => {} }, dns: () => {} }
+    const destinations: Destinations = {
+      cluster: Promise.resolve({ open }),
+      control: { adopt: () => {} },
+      dial: { adopt: () => {} },
+      dns: () => {},
+    }
     void new TargetRouter(destinations, silentLogger(), new AbortController().signal).route(far)
     near.write('x.default.pod:1\n')
     setImmediate(() => setImmediate(() => far.destroy()))
