@@ -48,6 +48,7 @@ export class Link {
   #clients = 0
   #docker: Promise<Docker> | undefined
   #execRuns = false
+  #found: { clusterDomain?: string } = {}
   #sockets: BoundSocket[] = []
 
   /**
@@ -74,7 +75,11 @@ export class Link {
       },
     })
     this.#tunnelLeg = new TunnelLeg({ container: settings.tunnelContainer, control: this.#control, guardian: this.#guardian })
-    const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
+    const resolver = new HostResolver({
+      hostsFile: process.env['TPX_HOSTS_FILE'],
+      logger,
+      nameservers: process.env['TPX_HOST_NAMESERVERS'],
+    })
     this.#dials = new DialRelay({ control: this.#control, logger, tunnelContainer: settings.tunnelContainer })
     const destinations = {
       cluster: this.#ready.promise,
@@ -89,7 +94,7 @@ export class Link {
    * Binds the sockets, then asks the cluster: what comes early waits for the answer.
    * @throws TpxError LINK_FAILED, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND and what preflight() throws
    */
-  async start(): Promise<ClusterFacts> {
+  async start(): Promise<ClusterFacts & { clusterDomain?: string }> {
     const { carrier, namespace, runtimeDir } = this.#settings
     makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
@@ -100,7 +105,7 @@ export class Link {
     writeLinkEnvironment(runtimeDir, process.env)
     this.#ready.resolve(cluster)
     this.#look()
-    return cluster.facts(namespace)
+    return { ...cluster.facts(namespace), ...this.#found }
   }
 
   /** Closes everything and removes the sockets. */
@@ -143,7 +148,7 @@ export class Link {
     const cluster = await ClusterAccess.load(this.#settings, this.#onNotice)
     const { namespace } = cluster.facts(this.#settings.namespace)
     const namespaces = { managerNamespace: this.#settings.managerNamespace, namespace }
-    if (!this.#settings.again) await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
+    if (!this.#settings.again) this.#found = await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster
