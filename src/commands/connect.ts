@@ -1,5 +1,6 @@
 import { connectFlags } from '../cli/flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
+import { userNetwork } from '../container/holder-network.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { connectionSettings } from '../session/connection-settings.ts'
 
@@ -10,13 +11,14 @@ export default class Connect extends TpxCommand<typeof Connect> {
 
   protected async answer(): Promise<Answer> {
     const { carrier } = this.flags
+    const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const settings = connectionSettings(this.flags)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({
       carrier,
       clientConfig: {},
       engine,
-      network: {},
+      network: network === undefined ? {} : { network },
       onProgress: (text) => this.progress(text),
       root: this.config.root,
       settings,

@@ -3,6 +3,8 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { asTpxError, messageOf } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
 import { readSettings } from './settings.ts'
+import { readLinkEnvironment } from '../wire/link-environment.ts'
+import { adoptEnvironment } from './environment.ts'
 import { Link } from './link.ts'
 import { AlreadyRunning } from './unix-socket.ts'
 
@@ -43,6 +45,12 @@ async function main(): Promise<void> {
   const onNotice = (text: string): void => {
     logger.info({ text: text.trimEnd() }, 'credential plugin')
     notify(text)
+  }
+  // The connection may have ended since the link before this one died: then its directory is gone.
+  if (settings.again) {
+    const variables = readLinkEnvironment(settings.runtimeDir)
+    if (!variables) process.exit(0)
+    adoptEnvironment(variables)
   }
   const link = new Link(settings, { logger, onNotice, quit })
   process

@@ -4,7 +4,17 @@ import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import { VERSION } from '../base/version.ts'
 import { once } from 'node:events'
-import type { ControlMethod, ControlMethods, DnsStatus, Leg, SessionStatus, TunnelSnapshot, TunnelStatus } from '../wire/control.ts'
+import type {
+  ControlMethod,
+  ControlMethods,
+  DnsStatus,
+  DnsTrace,
+  DnsTraceParams,
+  Leg,
+  SessionStatus,
+  TunnelSnapshot,
+  TunnelStatus,
+} from '../wire/control.ts'
 import { serveControl } from '../wire/control-channel.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
@@ -34,6 +44,7 @@ type Options = {
   onResume: (snapshot: TunnelSnapshot | null) => void
   readiness: Readiness
   settings: Settings
+  traceName: (params: DnsTraceParams) => Promise<DnsTrace>
   workloads: WorkloadList
 }
 
@@ -58,6 +69,7 @@ export class ControlService {
         await options.dial(id)
         return {}
       },
+      'dns-trace': (params) => options.traceName(params),
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
       quit: () => this.#quit(),

@@ -7,13 +7,15 @@ import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
 import { dnsStatus, makeResolver, serveDns } from './dns-listener.ts'
+import { traceName } from './dns-trace.ts'
 import { HostDialer } from './host-dialer.ts'
 import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
+import { ADDRESS4, ADDRESS6 } from './routes.ts'
 import type { Settings } from './settings.ts'
 import { StatusLegs } from './status-legs.ts'
-import type { TunnelSnapshot } from '../wire/control.ts'
+import type { DnsTrace, DnsTraceParams, TunnelSnapshot } from '../wire/control.ts'
 import { WorkloadList } from './workload-list.ts'
 
 /** How long the manager is given to take back what this tunnel held, milliseconds. */
@@ -64,22 +66,23 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   }
   const ending = new AbortController()
   const { signal } = ending
-  const resolver = makeResolver({ carrier, client, logger, manager, settings })
+  const resolver = makeResolver({ carrier, client, manager, settings })
   let network: Network | undefined
   const hostDialer = new HostDialer({
     carrier,
     logger,
     names: () => ({
       answer: (query) => resolver.answer(query),
-      clusterDomain: manager.state.value.cluster?.clusterDomain ?? settings.clusterDomain,
+      clusterDomain: dnsStatus({ client, manager, settings }).clusterDomain,
       namespace: settings.namespace,
     }),
     subnets: () => network?.subnets ?? [],
   })
   const dial = (id: string): Promise<void> => hostDialer.open(id)
   const legs = new StatusLegs({ attachments, data, manager, readiness })
+  const trace = (params: DnsTraceParams): Promise<DnsTrace> => traceName(params, { ownAddresses: [ADDRESS4, ADDRESS6], resolver })
   const dns = () => dnsStatus({ client, manager, settings })
-  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, settings, workloads }
+  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, settings, traceName: trace, workloads }
   const control = new ControlService({ ...parts, onQuit, onResume })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.

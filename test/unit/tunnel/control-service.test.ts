@@ -41,6 +41,7 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
     onResume: (snapshot) => void resumed.push(snapshot),
     readiness,
     settings,
+    traceName: async () => Promise.reject(new Error('not here')),
     workloads,
   })
   const clients: ControlClient[] = []
