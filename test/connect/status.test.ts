@@ -162,6 +162,7 @@ describe('tpx status', () => {
     {
       breaks: () => docker('kill', '--signal', 'KILL', tunnel),
       // It is started again at once: what is seen of it is a matter of luck.
+      // It is started again at once: what is seen of it is a matter of luck.
       cause: /./,
       mends: () => {},
       title: 'the tunnel is killed',
