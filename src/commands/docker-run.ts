@@ -2,6 +2,7 @@ import { Flags } from '@oclif/core'
 import type { TpxError } from '../base/error.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { connectFlags, interceptFlags } from '../cli/flags.ts'
+import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
 import { holderNetwork } from '../container/holder-network.ts'
 import { connectionName } from '../session/connection-name.ts'
@@ -18,6 +19,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
   ]
   static override flags = {
     ...connectFlags,
+    ...routingFlags,
     intercept: Flags.string({
       description: 'Workload whose traffic the container takes, the port it listens on, and the port of the Service.',
       helpValue: 'WORKLOAD[:PORT[:IDENTIFIER]]',
@@ -39,6 +41,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
 
   protected async answer(): Promise<Answer> {
     const { carrier, name, service = null, 'manager-namespace': managerNamespace } = this.flags
+    const clientConfig = routingConfig(this.flags)
     const run = parseDockerRunArguments(this.rest)
     const network = holderNetwork(run.holder)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
@@ -52,7 +55,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
       import('../session/docker-run.ts'),
       dockerEngine(),
     ])
-    const connected = await connect({ carrier, clientConfig: {}, engine, network, onProgress, root: this.config.root, settings })
+    const connected = await connect({ carrier, clientConfig, engine, network, onProgress, root: this.config.root, settings })
     const attach = {
       kind: 'intercept' as const,
       localPort,

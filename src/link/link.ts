@@ -5,12 +5,13 @@ import type Docker from 'dockerode'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
-import type { LinkStatus } from '../wire/control.ts'
+import type { HostFacts, LinkStatus } from '../wire/control.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
 import { serveCli } from './control-server.ts'
 import { Guardian } from './guardian.ts'
+import { watchHostFacts } from './host-facts.ts'
 import { HostResolver } from './host-resolver.ts'
 import { makePrivateDir } from './private-dir.ts'
 import { preflight } from './preflight.ts'
@@ -21,6 +22,8 @@ import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.
 
 /** A link without a holder and without anybody who talks to it ends after this time. */
 const ORPHAN_MS = 120_000
+/** How much of what a tunnel gave out may be lost with it. */
+const REFRESH_MS = 5000
 
 /** The link's parts, and what holds them together. */
 export class Link {
@@ -70,6 +73,7 @@ export class Link {
     this.#sockets.push(control)
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
     const cluster = await this.#connect(control)
+    await this.#followHost(cluster)
     this.#ready.resolve(cluster)
     this.#look()
     return cluster.facts(namespace)
@@ -111,6 +115,22 @@ export class Link {
     setInterval(() => {
       if (!this.#guardian.holderSeen && !this.#clients) this.#quit()
     }, ORPHAN_MS).unref()
+  }
+
+  /** Keeps the tunnel informed of this host; returns when the first facts are known. */
+  #followHost(cluster: ClusterAccess): Promise<void> {
+    const first = Promise.withResolvers<void>()
+    const tell = (facts: HostFacts): void => {
+      this.#control.tell(facts)
+      first.resolve()
+    }
+    const { namespace } = this.#settings
+    watchHostFacts(() => cluster.facts(namespace).server, tell, this.#end.signal).catch((error: unknown) => {
+      this.#logger.warn({ reason: messageOf(error) }, 'cannot look at the networks of this host')
+      first.resolve()
+    })
+    setInterval(() => void this.#control.refresh(), REFRESH_MS).unref()
+    return first.promise
   }
 
   async #status(): Promise<LinkStatus> {

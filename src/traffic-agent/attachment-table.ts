@@ -3,11 +3,15 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type http2 from 'node:http2'
 import type { Duplex } from 'node:stream'
 
-/** One attachment of a port of this Pod. `key` is the bearer of its owner: never log it. */
+/**
+ * One attachment of a port of this Pod, or the right to have this Pod dial (`outbound`, without container and port). `key` is the bearer
+ * of its owner: never log it.
+ */
 export type Attachment = {
   container: string
   containerPort: number
   id: string
+  kind: 'intercept' | 'outbound'
   key: string
   targetHost: string
   targetPort: number
@@ -16,7 +20,7 @@ export type Attachment = {
 /** Where a new connection of a taken-over port goes. */
 export type Route = { attachment: Attachment; session: http2.ClientHttp2Session }
 
-type Row = { attachment: Attachment; digest: Buffer; files: Set<Duplex>; keepUntil: number; sessions: http2.ClientHttp2Session[] }
+type Row = { attachment: Attachment; digest: Buffer; keepUntil: number; sessions: http2.ClientHttp2Session[]; streams: Set<Duplex> }
 
 /** A new manager process knows no attachments until their owners have announced them again; meanwhile the old ones stay in force. */
 const GRACE_MS = 60_000
@@ -73,12 +77,12 @@ export class AttachmentTable {
     })
   }
 
-  /** Remembers a stream of files, to end it with its attachment. */
-  addFiles(key: string, stream: Duplex): void {
+  /** Remembers a stream of files or of outbound connections, to end it with its attachment. */
+  addStream(key: string, stream: Duplex): void {
     const row = this.#row(key)
     if (!row) return void stream.destroy()
-    row.files.add(stream)
-    stream.once('close', () => row.files.delete(stream))
+    row.streams.add(stream)
+    stream.once('close', () => row.streams.delete(stream))
   }
 
   /** Who serves new connections of a container's port; undefined: the app. */
@@ -103,7 +107,7 @@ export class AttachmentTable {
 
   #add(attachment: Attachment): void {
     const digest = digestOf(attachment.key)
-    this.#rows.set(attachment.key, { attachment, digest, files: new Set(), keepUntil: Infinity, sessions: [] })
+    this.#rows.set(attachment.key, { attachment, digest, keepUntil: Infinity, sessions: [], streams: new Set() })
   }
 
   #row(key: string): Row | undefined {
@@ -116,7 +120,7 @@ export class AttachmentTable {
   #drop(key: string, row: Row): void {
     this.#rows.delete(key)
     for (const session of row.sessions) destroySession(session)
-    for (const stream of row.files) stream.destroy()
+    for (const stream of row.streams) stream.destroy()
   }
 }
 

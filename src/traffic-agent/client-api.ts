@@ -1,11 +1,15 @@
 // What clients reach through Kubernetes' port-forward, on the Pod's loopback only:
 //   gRPC (Telepresence's Agent service); `TPX/1 inbound KEY`: connections of the attachment's port come out of this stream;
-//   `TPX/1 files KEY [rw]`: SFTP for the attachment's container, read-only unless "rw".
+//   `TPX/1 files KEY [rw]`: SFTP for the attachment's container, read-only unless "rw";
+//   `TPX/1 outbound KEY`: connections that the client asks for are dialed from this Pod (`--proxy-via`).
 import net from 'node:net'
 import * as grpc from '@grpc/grpc-js'
 import { asTpxError, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
+import { answerRequest } from '../outbound/answer-request.ts'
+import type { Dialer } from '../outbound/dialer.ts'
 import type { AgentContainer } from '../wire/agent-config.ts'
+import { dataServer } from '../wire/data-stream.ts'
 import { ACCEPTED, formatRefusal, type Preface, readPreface } from '../wire/preface.ts'
 import type { Attachment, AttachmentTable } from './attachment-table.ts'
 import { openInboundSession } from './inbound-session.ts'
@@ -19,6 +23,7 @@ const MAX_CONNECTIONS = 64
 /** What the API is made of. `port` 0 picks a free one; `pingEveryMs` is for tests. */
 export type ClientApiOptions = {
   containers: readonly AgentContainer[]
+  dialer: Dialer
   logger: Logger
   pingEveryMs?: number
   port: number
@@ -72,11 +77,15 @@ export class ClientApi {
 
   /** @throws TpxError ATTACHMENT_NOT_FOUND, USAGE */
   #serve(socket: net.Socket, { args: [key = '', mode], verb }: Extract<Preface, { kind: 'tpx' }>): void {
-    if (verb !== 'inbound' && verb !== 'files') throw new TpxError('USAGE', `The traffic-agent knows no "${verb.slice(0, 20)}" stream`)
+    if (verb !== 'inbound' && verb !== 'files' && verb !== 'outbound')
+      throw new TpxError('USAGE', `The traffic-agent knows no "${verb.slice(0, 20)}" stream`)
     const attachment = this.#options.table.find(key)
-    if (!attachment) throw new TpxError('ATTACHMENT_NOT_FOUND', 'The workload has no attachment with that stream key')
+    // A key is good for one purpose only.
+    if (!attachment || (verb === 'outbound') !== (attachment.kind === 'outbound'))
+      throw new TpxError('ATTACHMENT_NOT_FOUND', 'The workload has no attachment with that stream key')
     socket.write(ACCEPTED)
     if (verb === 'inbound') this.#inbound(socket, attachment)
+    else if (verb === 'outbound') this.#outbound(socket, attachment)
     else this.#files(socket, attachment, mode !== 'rw')
   }
 
@@ -88,9 +97,17 @@ export class ClientApi {
     session.once('close', () => logger.info({ attachment: attachment.id, port: attachment.containerPort }, 'inbound session closed'))
   }
 
+  #outbound(socket: net.Socket, attachment: Attachment): void {
+    const { dialer, logger, table } = this.#options
+    const session = dataServer(socket, (request, headers) => void answerRequest(request, headers, dialer))
+    table.addStream(attachment.key, socket)
+    logger.info({ attachment: attachment.id }, 'dials for a client')
+    session.once('close', () => socket.destroy())
+  }
+
   #files(socket: net.Socket, attachment: Attachment, readOnly: boolean): void {
     const container = this.#options.containers.find(({ name }) => name === attachment.container)
-    this.#options.table.addFiles(attachment.key, socket)
+    this.#options.table.addStream(attachment.key, socket)
     void serveFiles(socket, { mounts: container?.mounts ?? [], readOnly })
   }
 }

@@ -10,6 +10,7 @@ import {
   PreparedInterceptSchema,
 } from '../wire/generated/manager_pb.ts'
 import { toStatus } from '../wire/grpc.ts'
+import { OUTBOUND_KEY_METADATA } from '../wire/versions.ts'
 import { type Attachment, infoForClient, workloadOf } from './attachment.ts'
 import type { CallContext, HandlerFactory, Handlers } from './grpc-handlers.ts'
 import type { ManagerPorts } from './manager-ports.ts'
@@ -163,6 +164,9 @@ export function attachmentService(ports: ManagerPorts, handle: HandlerFactory): 
       const wanted = { kind: '', name, namespace: client.info.namespace }
       const signal = AbortSignal.any([context.signal, client.ended])
       const workload = await ports.injector.ensureAgent(wanted, { signal })
+      signal.throwIfAborted()
+      if (context.metadata.get(OUTBOUND_KEY_METADATA).length > 0)
+        context.trailer.set(OUTBOUND_KEY_METADATA, state.outbound.grant(client, workload))
       return create(AgentInfoSnapshotSchema, { agents: state.agentsOf(workload).map(({ info }) => info) })
     }),
   }

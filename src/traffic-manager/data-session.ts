@@ -1,11 +1,8 @@
 import type http2 from 'node:http2'
 import type { Duplex } from 'node:stream'
-import { systemCode } from '../base/error.ts'
-import { dataServer, parseAuthority, PROTOCOL_HEADER, refuse } from '../wire/data-stream.ts'
-import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
-import { join } from '../wire/join.ts'
-import { type Dialer, UDP_IDLE_MS } from './dialer.ts'
-import { UdpFlow } from './udp-flow.ts'
+import { answerRequest } from '../outbound/answer-request.ts'
+import type { Dialer } from '../outbound/dialer.ts'
+import { dataServer } from '../wire/data-stream.ts'
 
 /** Time for the client to close its end after the manager ended the session. */
 const LINGER_MS = 2_000
@@ -16,7 +13,7 @@ export function serveData(stream: Duplex, dialer: Dialer, ended: AbortSignal): v
   const session = dataServer(stream, (request, headers) => {
     streams.add(request)
     request.once('close', () => streams.delete(request))
-    void answer(request, headers, dialer)
+    void answerRequest(request, headers, dialer)
   })
   // GOAWAY and FIN, then read on for a while: kubectl's port-forward drops all its connections when one is reset.
   const end = (): void => {
@@ -29,46 +26,4 @@ export function serveData(stream: Duplex, dialer: Dialer, ended: AbortSignal): v
     ended.removeEventListener('abort', end)
     session.destroy()
   })
-}
-
-async function answer(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, dialer: Dialer): Promise<void> {
-  if (headers[':method'] !== 'CONNECT') return refuse(stream, 'EPROTONOSUPPORT')
-  const { host, port } = parseAuthority(headers[':authority'] ?? '')
-  const destination = { address: host, port }
-  const gone = new AbortController()
-  const abort = (): void => gone.abort()
-  stream.once('close', abort)
-  try {
-    if (!(port > 0 && port < 65_536)) return refuse(stream, 'EADDRNOTAVAIL')
-    if (headers[PROTOCOL_HEADER] === 'udp') return joinDatagrams(stream, await dialer.udp(destination, gone.signal))
-    const socket = await dialer.tcp(destination, gone.signal)
-    if (stream.destroyed) return void socket.resetAndDestroy()
-    stream.respond({ ':status': 200 })
-    join(stream, socket)
-  } catch (error) {
-    refuse(stream, systemCode(error) ?? 'ECONNREFUSED')
-  } finally {
-    stream.off('close', abort)
-  }
-}
-
-/** Datagrams that the client does not take in time are dropped, as a full queue of a router would. */
-function joinDatagrams(stream: http2.ServerHttp2Stream, socket: Awaited<ReturnType<Dialer['udp']>>): void {
-  if (stream.destroyed) return void socket.close()
-  stream.respond({ ':status': 200 })
-  const decoder = new LengthPrefixReader()
-  const flow = new UdpFlow(
-    socket,
-    {
-      ended: (code) => (code ? stream.destroy(new Error(code)) : stream.end()),
-      received: (datagram) => {
-        if (!stream.writableNeedDrain && stream.writable) stream.write(withLength(datagram))
-      },
-    },
-    UDP_IDLE_MS,
-  )
-  stream.on('data', (chunk: Buffer) => {
-    for (const datagram of decoder.push(chunk)) flow.send(datagram)
-  })
-  stream.once('end', () => flow.close()).once('close', () => flow.close())
 }

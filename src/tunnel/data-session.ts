@@ -6,7 +6,8 @@ import { keepTrying } from '../base/retry.ts'
 import { dataClient, DialError, formatAuthority, openDataStream, SOURCE_HEADER } from '../wire/data-stream.ts'
 import type { Carrier } from './carrier.ts'
 import { Cell } from './cell.ts'
-import type { Destination, Dialer, UdpFlow, UdpHandlers } from './dialer.ts'
+import type { Destination, Dialer, EchoFlow, EchoHandlers, UdpFlow, UdpHandlers } from './dialer.ts'
+import { EchoStream } from './echo-stream.ts'
 import { destroyWhenSilent, loseSession } from './http2-liveness.ts'
 import { type ManagerSession, managerTarget } from './manager-session.ts'
 import { openTpx } from './tpx-stream.ts'
@@ -72,6 +73,10 @@ export class DataSession implements Dialer {
 
   udp(destination: Destination, handlers: UdpHandlers): UdpFlow {
     return new UdpStream((signal) => this.#session(signal, PATIENCE_MS), formatAuthority(destination.address, destination.port), handlers)
+  }
+
+  echo(address: string, handlers: EchoHandlers): EchoFlow {
+    return new EchoStream((signal) => this.#session(signal, PATIENCE_MS), address, handlers)
   }
 
   async #session(signal: AbortSignal, limitMs: number): Promise<http2.ClientHttp2Session> {

@@ -7,11 +7,12 @@ import { type ClusterAnswer, Resolver } from '../dns/resolver.ts'
 import { startDnsServer } from '../dns/server.ts'
 import { StreamExchange } from '../dns/stream-exchange.ts'
 import { DNSRequestSchema } from '../wire/generated/manager_pb.ts'
+import { lookupTranslated } from './address-translation.ts'
 import type { Carrier } from './carrier.ts'
 import type { ClientSettings } from './client-settings.ts'
-import { allSubnets } from './cluster-view.ts'
 import { sessionInfo, within } from './manager-client.ts'
 import type { ManagerSession } from './manager-session.ts'
+import type { Routing } from './routing.ts'
 import type { Settings } from './settings.ts'
 
 /** Below the 5 s after which libc asks again. */
@@ -21,7 +22,14 @@ const SHORT_BREAK_MS = 1500
 const BIND_BACKOFF = { firstMs: 50, mostMs: 500 }
 const DNS_PORT = 53
 
-type Options = { carrier: Carrier; client: ClientSettings; logger: Logger; manager: ManagerSession; settings: Settings }
+type Options = {
+  carrier: Carrier
+  client: ClientSettings
+  logger: Logger
+  manager: ManagerSession
+  routing: Pick<Routing, 'addresses' | 'reverseSubnets'>
+  settings: Settings
+}
 
 /** Asks the manager for records of a name. @throws TpxError why there is no answer */
 export async function lookupInCluster(manager: ManagerSession, name: string, type: number): Promise<ClusterAnswer> {
@@ -33,7 +41,7 @@ export async function lookupInCluster(manager: ManagerSession, name: string, typ
 }
 
 /** The names of the cluster and of the host, as the containers of this connection see them. */
-export function makeResolver({ carrier, client, manager, settings }: Options): Resolver {
+export function makeResolver({ carrier, client, manager, routing, settings }: Options): Resolver {
   const host = new StreamExchange({
     limitMs: LOOKUP_LIMIT_MS,
     open: () => carrier.open({ kind: 'dns' }, { shortBreak: true, waitMs: SHORT_BREAK_MS }),
@@ -47,11 +55,12 @@ export function makeResolver({ carrier, client, manager, settings }: Options): R
         excludeSuffixes ?? (cluster && cluster.excludeSuffixes.length > 0 ? cluster.excludeSuffixes : DEFAULT_EXCLUDE_SUFFIXES),
       includeSuffixes: includeSuffixes ?? cluster?.includeSuffixes ?? [],
       namespace: settings.namespace,
-      subnets: cluster ? allSubnets(cluster) : [],
+      subnets: routing.reverseSubnets(),
     }
   }
   const upstreams = {
-    cluster: (name: string, type: number) => lookupInCluster(manager, name, type),
+    cluster: (name: string, type: number) =>
+      lookupTranslated(routing.addresses, { lookup: (realName) => lookupInCluster(manager, realName, type), name, type }),
     host: (message: Buffer) => host.exchange(message),
   }
   return new Resolver({ upstreams, zone })

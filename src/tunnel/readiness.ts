@@ -10,6 +10,8 @@ export class Readiness {
   readonly #data: DataSession
   #dnsListens = false
   readonly #manager: ManagerSession
+  #agents: { error(): TpxError | null; missing(): string | undefined } | undefined
+  #refusal: TpxError | null = null
   #routesSet = false
 
   constructor({ data, manager }: { data: DataSession; manager: ManagerSession }) {
@@ -26,7 +28,20 @@ export class Readiness {
 
   routesSet(): void {
     this.#routesSet = true
+    this.#refusal = null
     this.#touch()
+  }
+
+  /** Routes cannot be set, for a reason that waiting does not mend. */
+  routesRefused(refusal: TpxError): void {
+    this.#refusal = refusal
+    this.#touch()
+  }
+
+  /** The workloads whose agents dial for some subnet. */
+  needsAgents(agents: { error(): TpxError | null; missing(): string | undefined; onChange(listener: () => void): void }): void {
+    this.#agents = agents
+    agents.onChange(() => this.#touch())
   }
 
   /** What is waited for, in words; undefined when nothing is. */
@@ -34,14 +49,16 @@ export class Readiness {
     const { cluster, error, leg } = this.#manager.state.value
     if (leg.state !== 'up') return error ? error.message : 'Waiting for the traffic-manager'
     if (!cluster) return 'Waiting for the subnets of the cluster'
-    if (!this.#routesSet) return 'Setting the routes'
+    if (!this.#routesSet) return this.#refusal?.message ?? 'Setting the routes'
+    const agents = this.#agents?.missing()
+    if (agents !== undefined) return agents
     if (!this.#dnsListens) return 'Starting the DNS server'
     if (!this.#data.state.value.session) return this.#data.state.value.error?.message ?? 'Opening the data stream'
     return undefined
   }
 
   lastError(): TpxError | null {
-    return this.#manager.state.value.error ?? this.#data.state.value.error
+    return this.#manager.state.value.error ?? this.#data.state.value.error ?? this.#agents?.error() ?? null
   }
 
   /**
@@ -57,6 +74,9 @@ export class Readiness {
       if (missing === undefined) return true
       const error = this.lastError()
       if (error && error !== before && options.isFinal(error)) throw error
+      if (this.#refusal && !this.#routesSet) throw this.#refusal
+      const agentError = this.#agents?.error()
+      if (agentError && options.isFinal(agentError)) throw agentError
       if (missing !== last) options.progress(missing)
       last = missing
       return undefined

@@ -1,17 +1,18 @@
-import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { Attachments } from './attachments.ts'
 import { type Carrier, openCarrier } from './carrier.ts'
 import { ClientSettings } from './client-settings.ts'
-import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
 import { makeResolver, serveDns } from './dns-listener.ts'
 import { ManagerSession } from './manager-session.ts'
-import { type Network, startNetwork } from './network.ts'
+import { startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
+import { Routing } from './routing.ts'
 import type { Settings } from './settings.ts'
 import type { TunnelSnapshot } from '../wire/control.ts'
+import { VirtualDialer } from './virtual-dialer.ts'
+import { WorkloadDialers } from './workload-dialer.ts'
 import { WorkloadList } from './workload-list.ts'
 
 /** How long the manager is given to take back what this tunnel held, milliseconds. */
@@ -19,28 +20,6 @@ const STOP_LIMIT_MS = 4000
 
 /** A tunnel that runs. */
 export type Tunnel = { stop(): Promise<void> }
-
-/** Keeps routes in step with what the manager says about the cluster. */
-function followSubnets(manager: ManagerSession, network: Network, { logger, readiness }: { logger: Logger; readiness: Readiness }): void {
-  let applied = ''
-  let running = Promise.resolve()
-  manager.state.onChange(({ cluster }) => {
-    const subnets = cluster ? allSubnets(cluster) : []
-    const text = subnets.join(' ')
-    if (!cluster || text === applied) return
-    applied = text
-    running = running
-      .then(() => network.setSubnets(subnets))
-      .then(() => {
-        logger.info({ subnets }, 'the cluster is routed')
-        readiness.routesSet()
-      })
-      .catch((error: unknown) => {
-        applied = ''
-        logger.error(`routes could not be set: ${messageOf(error)}`)
-      })
-  })
-}
 
 /** Builds the parts and starts them. @param onQuit is called when a client asked the tunnel to end */
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
@@ -51,22 +30,33 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   const readiness = new Readiness({ data, manager })
   const attachments = new Attachments({ carrier, logger, manager, settings })
   const workloads = new WorkloadList(manager)
+  const agents = new WorkloadDialers({ carrier, logger, manager })
+  readiness.needsAgents(agents)
+  const routing = new Routing({
+    client,
+    logger,
+    manager,
+    onRenumbered: () => resolver.forget(),
+    onSettled: (refusal) => (refusal ? readiness.routesRefused(refusal) : readiness.routesSet()),
+    onWorkloads: (workloadNames) => agents.follow(workloadNames),
+  })
   const onResume = (snapshot: TunnelSnapshot | null): void => {
     if (snapshot?.sessionId) manager.resume(snapshot.sessionId)
     attachments.resume(snapshot?.attachments ?? [])
+    routing.resume(snapshot?.virtual)
     void manager.run(signal)
   }
-  const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
+  const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, routing, settings, workloads })
   const ending = new AbortController()
   const { signal } = ending
-  const resolver = makeResolver({ carrier, client, logger, manager, settings })
+  const resolver = makeResolver({ carrier, client, logger, manager, routing, settings })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
   void data.run(signal)
-  const network = await startNetwork({ dialer: data, logger })
-  followSubnets(manager, network, { logger, readiness })
-  manager.state.patch({})
+  const dialer = new VirtualDialer({ addresses: routing.addresses, manager: data, ofWorkload: (workload) => agents.of(workload) })
+  const network = await startNetwork({ dialer, logger, onPingRefused: (code) => routing.notePing(code) })
+  void routing.start(network, signal)
   void serveDns(resolver, network.address4, { logger, onListening: () => readiness.dnsListens(), signal })
 
   return {
@@ -74,6 +64,7 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
       const limit = new Promise((resolve) => setTimeout(resolve, STOP_LIMIT_MS))
       await Promise.race([attachments.leaveAll().then(() => manager.depart()), limit])
       workloads.close()
+      agents.close()
       ending.abort()
       await network.stop()
       carrier.close()

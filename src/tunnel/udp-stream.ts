@@ -15,10 +15,15 @@ export class UdpStream implements UdpFlow {
   #stream: http2.ClientHttp2Stream | undefined
   #waiting: Buffer[] = []
 
-  constructor(session: (signal: AbortSignal) => Promise<http2.ClientHttp2Session>, authority: string, handlers: UdpHandlers) {
+  /** @param options `protocol`: what the frames are, "udp" unless said */
+  constructor(
+    session: (signal: AbortSignal) => Promise<http2.ClientHttp2Session>,
+    authority: string,
+    { protocol = 'udp', ...handlers }: UdpHandlers & { protocol?: 'icmp' | 'udp' },
+  ) {
     this.#handlers = handlers
     session(this.#abort.signal)
-      .then((open) => openDataStream(open, authority, { headers: { [PROTOCOL_HEADER]: 'udp' }, signal: this.#abort.signal }))
+      .then((open) => openDataStream(open, authority, { headers: { [PROTOCOL_HEADER]: protocol }, signal: this.#abort.signal }))
       .then((stream) => this.#begin(stream))
       .catch((error: unknown) => this.#end(error instanceof DialError ? error.code : 'ECONNRESET'))
   }

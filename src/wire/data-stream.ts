@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 const STREAM_WINDOW = 4 << 20
 const SESSION_WINDOW = 16 << 20
 
-/** Header with the protocol: absent or "tcp", or "udp". */
+/** Header with the protocol: absent or "tcp", "udp", or "icmp" (port 0; frames as of UDP, each an echo-message.ts). */
 export const PROTOCOL_HEADER = 'tpx-protocol'
 /** Response header of a failed dial: a Node system error code such as ECONNREFUSED. */
 export const ERROR_HEADER = 'tpx-error'

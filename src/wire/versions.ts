@@ -27,3 +27,7 @@ export const AGENT_CONTAINER = 'traffic-agent'
 export const AGENT_API_PORT = 9900
 /** Key in InterceptInfo.metadata: the bearer by which a client opens streams to the agents of its attachment. */
 export const STREAM_KEY = 'tpx.dev/stream-key'
+/** Mechanism of what is no attachment of a port but the right to have the workload's agents dial (`--proxy-via`). */
+export const OUTBOUND_MECHANISM = 'outbound'
+/** gRPC metadata: a request of EnsureAgent that has it ("true") gets the bearer for {@link OUTBOUND_MECHANISM} in the trailer of the same name. */
+export const OUTBOUND_KEY_METADATA = 'tpx-outbound-key'

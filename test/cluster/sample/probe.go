@@ -25,6 +25,7 @@ var probes = map[string]probe{
 	"tcp":       {1, probeTCP},
 	"udp":       {2, probeUDP},
 	"lookup":    {1, probeLookup},
+	"ping":      {1, probePing},
 	"halfclose": {2, probeHalfClose},
 	"write":     {2, func(args []string) error { return os.WriteFile(args[0], []byte(args[1]+"\n"), 0o644) }},
 }

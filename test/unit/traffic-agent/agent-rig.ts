@@ -1,6 +1,7 @@
 import net from 'node:net'
 import type http2 from 'node:http2'
 import { silentLogger } from '../../../src/base/logger.ts'
+import { dialerWith } from '../../../src/outbound/dialer.ts'
 import { dataServer, parseAuthority, refuse, SOURCE_HEADER } from '../../../src/wire/data-stream.ts'
 import { join } from '../../../src/wire/join.ts'
 import { openTpxStream } from '../../../src/wire/preface.ts'
@@ -28,6 +29,8 @@ export async function startRig(options: {
   const resolver = options.resolver ?? { resolve4: async () => [], resolve6: async () => [] }
   const api = new ClientApi({
     containers: options.containers ?? [],
+    // Loopback is no destination of a real agent; here there is nothing else.
+    dialer: dialerWith(() => {}),
     logger,
     port: 0,
     server: agentServer(resolver, ['default.svc.cluster.local']),
@@ -39,6 +42,7 @@ export async function startRig(options: {
     containerPort: options.appPort,
     id: 'alias:web',
     key: KEY,
+    kind: 'intercept',
     targetHost: '127.0.0.1',
     targetPort: 8080,
     ...more,

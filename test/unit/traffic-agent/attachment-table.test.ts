@@ -10,6 +10,7 @@ const attachment = (key: string, more: Partial<Attachment> = {}): Attachment => 
   containerPort: 80,
   id: `alias:${key}`,
   key,
+  kind: 'intercept',
   targetHost: '127.0.0.1',
   targetPort: 8080,
   ...more,
@@ -45,7 +46,7 @@ test('AttachmentTable.update() ends the streams of what the manager no longer li
   table.update([attachment('one')], none, true)
   const [session, files] = [fakeSession(), new PassThrough()]
   table.addSession('one', session)
-  table.addFiles('one', files)
+  table.addStream('one', files)
   table.update([], none, true)
   assert.deepEqual([session.destroyed, files.destroyed, table.find('one')], [true, true, undefined])
 })

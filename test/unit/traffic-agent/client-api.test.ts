@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { create } from '@bufbuild/protobuf'
 import { EmptySchema } from '@bufbuild/protobuf/wkt'
@@ -8,6 +9,7 @@ import * as grpc from '@grpc/grpc-js'
 import { Agent } from '../../../src/wire/generated/agent_pb.ts'
 import { LookupRequestSchema, SessionInfoSchema } from '../../../src/wire/generated/manager_pb.ts'
 import { grpcClient } from '../../../src/wire/grpc.ts'
+import { dataClient, openDataStream } from '../../../src/wire/data-stream.ts'
 import { formatPreface, openTpxStream } from '../../../src/wire/preface.ts'
 import { OPEN_FLAG, STATUS } from '../../../src/traffic-agent/sftp-packet.ts'
 import { KEY, openDeveloper, startRig } from './agent-rig.ts'
@@ -127,4 +129,35 @@ test('ClientApi keeps a developer who answers pings', async () => {
   await new Promise((resolve) => setTimeout(resolve, 500))
   assert.equal(developer.session.destroyed, false)
   assert.equal((await ask(rig.relayPort, 'hello')).bytes, 'developer:hello')
+})
+
+test('ClientApi dials for the owner of an outbound key, and for nobody else', async () => {
+  await using server = await echoServer('agent')
+  using rig = await startRig({ appPort: 1 })
+  rig.table.update([rig.attachment({ container: '', containerPort: 0, kind: 'outbound' })], new Set(), true)
+  for (const verb of ['inbound', 'files']) {
+    const socket = await connect(rig.apiPort)
+    await assert.rejects(openTpxStream(socket, verb, KEY), { code: 'ATTACHMENT_NOT_FOUND' })
+    socket.destroy()
+  }
+  const socket = await connect(rig.apiPort)
+  await openTpxStream(socket, 'outbound', KEY)
+  const session = dataClient(socket)
+  const stream = await openDataStream(session, `127.0.0.1:${server.port}`)
+  stream.end('through the agent')
+  assert.match(await text(stream), /through the agent/)
+  await assert.rejects(openDataStream(session, '127.0.0.1:1'), { code: 'ECONNREFUSED' })
+  // The client's session ends: what it had dialed is reset.
+  const late = await openDataStream(session, `127.0.0.1:${server.port}`)
+  const closed = new Promise((resolve) => void late.on('error', () => {}).once('close', resolve))
+  rig.table.update([], new Set(), true)
+  await closed
+})
+
+test('ClientApi does not dial for the owner of an attachment', async () => {
+  using rig = await startRig({ appPort: 1 })
+  rig.table.update([rig.attachment()], new Set(), true)
+  const socket = await connect(rig.apiPort)
+  await assert.rejects(openTpxStream(socket, 'outbound', KEY), { code: 'ATTACHMENT_NOT_FOUND' })
+  socket.destroy()
 })

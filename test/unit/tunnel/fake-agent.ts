@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type http2 from 'node:http2'
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
-import { dataClient } from '../../../src/wire/data-stream.ts'
+import { dataClient, dataServer } from '../../../src/wire/data-stream.ts'
 import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
 
 /** A traffic-agent in this process, on a loopback port: takes inbound and files streams that bring its key. */
@@ -46,6 +46,11 @@ export class FakeAgent {
     if (preface.kind !== 'tpx' || preface.args[0] !== this.key) return void socket.end(formatRefusal('AGENT_UNREACHABLE', 'Unknown key'))
     socket.write(ACCEPTED)
     if (preface.verb === 'inbound') this.inbound = dataClient(socket)
+    else if (preface.verb === 'outbound')
+      dataServer(socket, (stream, headers) => {
+        stream.respond({ ':status': 200 })
+        stream.end(`dialed by the agent: ${String(headers[':authority'])}`)
+      })
     else socket.on('data', (chunk: Buffer) => socket.write(`sftp ${chunk.toString()}`)).resume()
   }
 }

@@ -7,6 +7,7 @@ import * as grpc from '@grpc/grpc-js'
 import { TpxError } from '../../../src/base/error.ts'
 import { dataServer, parseAuthority, refuse } from '../../../src/wire/data-stream.ts'
 import {
+  AgentInfoSnapshotSchema,
   AgentPodInfoSchema,
   AgentPodInfoSnapshotSchema,
   ClusterInfoSchema,
@@ -29,7 +30,7 @@ import {
 } from '../../../src/wire/generated/manager_pb.ts'
 import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
 import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
-import { STREAM_KEY } from '../../../src/wire/versions.ts'
+import { OUTBOUND_KEY_METADATA, STREAM_KEY } from '../../../src/wire/versions.ts'
 
 // oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
 type Call = any
@@ -49,6 +50,7 @@ export class FakeManager {
   port = 0
   prepareError: TpxError | null = null
   createError: TpxError | null = null
+  ensureError: TpxError | null = null
   /** What an intercept is when it has been created. */
   disposition: InterceptDispositionType = InterceptDispositionType.ACTIVE
   speaksTpx = true
@@ -205,6 +207,12 @@ export class FakeManager {
         this.intercepts = [...this.intercepts, info]
         setImmediate(() => this.publish())
         return info
+      }),
+      ensureAgent: unary('ensureAgent', ({ session }: { session?: { sessionId: string } }, trailer: grpc.Metadata) => {
+        this.#session(session?.sessionId)
+        if (this.ensureError) throw this.ensureError
+        trailer.set(OUTBOUND_KEY_METADATA, `key-${this.arrivals}`)
+        return create(AgentInfoSnapshotSchema, {})
       }),
       getIntercept: unary('getIntercept', ({ name }: { name: string }) => {
         const found = this.intercepts.find(({ spec }) => spec?.name === name)
