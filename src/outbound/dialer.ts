@@ -3,7 +3,7 @@ import net from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { systemCode } from '../base/error.ts'
 import { addressBytes, type Endpoint } from '../wire/connection-id.ts'
-import { DialError } from '../wire/data-stream.ts'
+import { DialError } from '../wire/mux.ts'
 import { openPingSocket, type PingHandlers, type PingSocket } from './ping-socket.ts'
 
 /** How long a destination may be silent before the dial is given up. */

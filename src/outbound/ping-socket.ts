@@ -1,7 +1,7 @@
 // Real ICMP echo without a capability: "ping sockets" (icmp(7)), SOCK_DGRAM with IPPROTO_ICMP. The kernel allows them to the groups in
 // the sysctl net.ipv4.ping_group_range, fills in identifier and checksum, and hands over only replies to what was sent.
 import { closeSync } from 'node:fs'
-import { DialError } from '../wire/data-stream.ts'
+import { DialError } from '../wire/mux.ts'
 
 // Kernel ABI: asm-generic values, the same on x86-64 and arm64.
 const AF_INET = 2

@@ -165,8 +165,11 @@ export function attachmentService(ports: ManagerPorts, handle: HandlerFactory): 
       const signal = AbortSignal.any([context.signal, client.ended])
       const workload = await ports.injector.ensureAgent(wanted, { signal })
       signal.throwIfAborted()
-      if (context.metadata.get(OUTBOUND_KEY_METADATA).length > 0)
-        context.trailer.set(OUTBOUND_KEY_METADATA, state.outbound.grant(client, workload))
+      const [key] = context.metadata.get(OUTBOUND_KEY_METADATA)
+      if (key !== undefined) {
+        state.outbound.grant(client, workload, String(key))
+        context.trailer.set(OUTBOUND_KEY_METADATA, 'taken')
+      }
       return create(AgentInfoSnapshotSchema, { agents: state.agentsOf(workload).map(({ info }) => info) })
     }),
   }

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import { create } from '@bufbuild/protobuf'
+import { TpxError } from '../base/error.ts'
 import {
   InterceptDispositionType as Disposition,
   type InterceptInfo,
@@ -25,13 +25,18 @@ export class OutboundGrants {
     this.#changes = changes
   }
 
-  /** The bearer of a client for a workload's agents, the same one each time. */
-  grant(client: ClientSession, workload: WorkloadName): string {
+  /**
+   * Lets a client use a workload's agents, until its session ends.
+   * @param key the client's own choice, so that it stays good when a manager that began anew hears of it again
+   * @throws TpxError USAGE when the key is not 32 hexadecimal digits
+   */
+  grant(client: ClientSession, workload: WorkloadName, key: string): void {
+    if (!/^[0-9a-f]{32}$/.test(key)) throw new TpxError('USAGE', 'The bearer for outbound connections must be 32 hexadecimal digits')
     const id = `${client.id} ${workload.namespace} ${workload.kind} ${workload.name}`
-    const known = this.#grants.get(id)
-    if (known) return known.key
-    const key = randomBytes(16).toString('hex')
+    const isNew = !this.#grants.has(id)
     this.#grants.set(id, { client, key, workload })
+    this.#changes.emit()
+    if (!isNew) return
     client.ended.addEventListener(
       'abort',
       () => {
@@ -40,8 +45,6 @@ export class OutboundGrants {
       },
       { once: true },
     )
-    this.#changes.emit()
-    return key
   }
 
   /** What an agent is told; it knows the client by its alias. */

@@ -15,7 +15,14 @@ const SHORT_BREAK_MS = 5000
 const RESTORE_BACKOFF = { firstMs: 100, mostMs: 5000 }
 
 type Progress = (text: string) => void
-type Options = { attachLimitMs?: number; carrier: Carrier; logger: Logger; manager: ManagerSession; settings: Settings }
+type Options = {
+  attachLimitMs?: number
+  carrier: Carrier
+  graceMs: () => number
+  logger: Logger
+  manager: ManagerSession
+  settings: Settings
+}
 
 /** What is waited for, in words. */
 function describeReach(workload: string, { connected, error, total, waitingFor }: Reach): string {
@@ -126,13 +133,13 @@ export class Attachments {
   }
 
   async #establish(held: HeldAttachment, { report, signal }: { report: Progress; signal: AbortSignal }): Promise<void> {
-    const { carrier, logger, manager, settings } = this.#options
+    const { carrier, graceMs, logger, manager, settings } = this.#options
     const { name, workload } = held.params
     await manager.waitShortly(SHORT_BREAK_MS)
     report(`Asking the traffic-manager about "${workload}"`)
     const engagement = await prepare(manager, held.params, { settings, signal })
     this.#checkPort(held, engagement.localPort)
-    await held.open(engagement, { carrier, logger })
+    await held.open(engagement, { carrier, graceMs, logger })
     held.sessionId = manager.state.value.sessionId
     report(`Waiting for the traffic-agent of "${workload}"`)
     const unwatch = manager.intercepts.onChange((intercepts) => {
@@ -152,7 +159,7 @@ export class Attachments {
 
   /** After the session was lost: the same attachment in the new one, tried until it works or is left. */
   #restore(held: HeldAttachment, sessionId: string): void {
-    const { carrier, logger, manager } = this.#options
+    const { carrier, graceMs, logger, manager } = this.#options
     held.sessionId = sessionId
     held.settled = false
     held.state = 'waiting'
@@ -160,7 +167,7 @@ export class Attachments {
     const attempt = async (): Promise<boolean> => {
       if (manager.state.value.sessionId !== sessionId) return true
       const engagement = (await findIntercept(manager, held.params)) ?? (await this.#makeAgain(held))
-      if (!held.isOpen) await held.open(engagement, { carrier, logger })
+      if (!held.isOpen) await held.open(engagement, { carrier, graceMs, logger })
       held.activate(
         await waitActive(manager, engagement, {
           onWaiting: () => {},

@@ -1,6 +1,5 @@
-import type http2 from 'node:http2'
-import { formatAuthority } from '../wire/data-stream.ts'
 import { encodeEchoMessage, parseEchoMessage } from '../wire/echo-message.ts'
+import type { MuxStream } from '../wire/mux-stream.ts'
 import type { EchoFlow, EchoHandlers } from './dialer.ts'
 import { UdpStream } from './udp-stream.ts'
 
@@ -8,15 +7,14 @@ import { UdpStream } from './udp-stream.ts'
 export class EchoStream implements EchoFlow {
   readonly #frames: UdpStream
 
-  constructor(session: (signal: AbortSignal) => Promise<http2.ClientHttp2Session>, address: string, handlers: EchoHandlers) {
-    this.#frames = new UdpStream(session, formatAuthority(address, 0), {
+  constructor(open: (signal: AbortSignal) => Promise<MuxStream>, handlers: EchoHandlers) {
+    this.#frames = new UdpStream(open, {
       onClose: handlers.onClose,
       onDatagram: (frame) => {
         const message = parseEchoMessage(Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength))
         if (message?.kind === 'echo') handlers.onReply(message.sequence, message.data)
         else if (message) handlers.onError(message.sequence, message.code)
       },
-      protocol: 'icmp',
     })
   }
 

@@ -18,6 +18,9 @@ function mountsOf(info: InterceptInfo): RemoteMount[] {
     .sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
+/** What an attachment's streams need. */
+export type OpenOptions = { carrier: Carrier; graceMs: () => number; logger: Logger }
+
 /** One attachment of this connection: what was asked for, what the manager made of it, and the streams that belong to it. */
 export class HeldAttachment {
   readonly ending = new AbortController()
@@ -54,9 +57,9 @@ export class HeldAttachment {
   }
 
   /** Opens the port of the volumes and the place for the agents' sessions. */
-  async open(engagement: Engagement, { carrier, logger }: { carrier: Carrier; logger: Logger }): Promise<void> {
+  async open(engagement: Engagement, { carrier, graceMs, logger }: OpenOptions): Promise<void> {
     this.engagement = engagement
-    const inbound = new InboundSessions({ carrier, localPort: engagement.localPort, logger })
+    const inbound = new InboundSessions({ carrier, graceMs, localPort: engagement.localPort, logger })
     this.inbound = inbound
     const source = { key: () => this.#key, pods: () => inbound.pods }
     this.#files = await FilesListener.start({ carrier, logger, port: this.#wantedSftpPort, source })

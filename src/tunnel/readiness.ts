@@ -53,7 +53,7 @@ export class Readiness {
     const agents = this.#agents?.missing()
     if (agents !== undefined) return agents
     if (!this.#dnsListens) return 'Starting the DNS server'
-    if (!this.#data.state.value.session) return this.#data.state.value.error?.message ?? 'Opening the data stream'
+    if (!this.#data.state.value.isUp) return this.#data.state.value.error?.message ?? 'Opening the data stream'
     return undefined
   }
 

@@ -18,6 +18,9 @@ import { WorkloadList } from './workload-list.ts'
 /** How long the manager is given to take back what this tunnel held, milliseconds. */
 const STOP_LIMIT_MS = 4000
 
+/** How long a lost connection to the cluster may last before the apps' connections are reset, milliseconds. */
+const DEFAULT_GRACE_MS = 600_000
+
 /** A tunnel that runs. */
 export type Tunnel = { stop(): Promise<void> }
 
@@ -25,12 +28,13 @@ export type Tunnel = { stop(): Promise<void> }
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
   const carrier: Carrier = await openCarrier(settings.carrier)
   const client = new ClientSettings(settings.clientConfig)
+  const graceMs = (): number => client.value.timeouts?.connectionGrace ?? DEFAULT_GRACE_MS
   const manager = new ManagerSession({ carrier, logger, settings })
-  const data = new DataSession({ carrier, logger, manager, managerNamespace: settings.managerNamespace })
+  const data = new DataSession({ carrier, graceMs, logger, manager, managerNamespace: settings.managerNamespace })
   const readiness = new Readiness({ data, manager })
-  const attachments = new Attachments({ carrier, logger, manager, settings })
+  const attachments = new Attachments({ carrier, graceMs, logger, manager, settings })
   const workloads = new WorkloadList(manager)
-  const agents = new WorkloadDialers({ carrier, logger, manager })
+  const agents = new WorkloadDialers({ carrier, graceMs, logger, manager })
   readiness.needsAgents(agents)
   const routing = new Routing({
     client,

@@ -1,4 +1,4 @@
-import { DialError } from '../wire/data-stream.ts'
+import { DialError } from '../wire/mux.ts'
 import type { Destination, Dialer, EchoFlow, EchoHandlers, UdpFlow, UdpHandlers } from './dialer.ts'
 import type { VirtualAddresses } from './virtual-addresses.ts'
 

@@ -1,22 +1,22 @@
-import { once } from 'node:events'
-import type http2 from 'node:http2'
+import { randomBytes } from 'node:crypto'
 import { create } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
-import { asTpxError, TpxError } from '../base/error.ts'
+import { TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
-import { dataClient, DialError, formatAuthority, openDataStream, SOURCE_HEADER } from '../wire/data-stream.ts'
+import { type DataRequest, formatRequest } from '../wire/data-stream.ts'
 import { type AgentPodInfo, EnsureAgentRequestSchema } from '../wire/generated/manager_pb.ts'
+import { DialError } from '../wire/mux.ts'
+import type { MuxStream } from '../wire/mux-stream.ts'
 import { OUTBOUND_KEY_METADATA } from '../wire/versions.ts'
 import { callOptions } from './call-options.ts'
 import type { Carrier } from './carrier.ts'
 import { Cell } from './cell.ts'
 import type { Destination, Dialer, EchoFlow, EchoHandlers, UdpFlow, UdpHandlers } from './dialer.ts'
 import { EchoStream } from './echo-stream.ts'
-import { destroyWhenSilent, loseSession } from './http2-liveness.ts'
 import { sessionInfo } from './manager-client.ts'
 import type { ManagerSession } from './manager-session.ts'
-import { openTpx } from './tpx-stream.ts'
+import { PipeKeeper } from './pipe-keeper.ts'
 import { UdpStream } from './udp-stream.ts'
 
 const BACKOFF = { firstMs: 100, mostMs: 5000 }
@@ -24,126 +24,148 @@ const BACKOFF = { firstMs: 100, mostMs: 5000 }
 const ENSURE_MS = 75_000
 /** From the manager's word that there is an agent until its Pod is in the list. */
 const POD_MS = 10_000
-/** How long a dial waits for a session that is being opened again, milliseconds. */
+/** How long a dial waits for a pipe that is being opened, milliseconds. */
 const PATIENCE_MS = 5000
-const SILENT_MS = 8000
 
-type State = { error: TpxError | null; session: http2.ClientHttp2Session | null }
+/** What a workload's dialer works with. */
+export type WorkloadDialerOptions = { carrier: Carrier; graceMs: () => number; logger: Logger; manager: ManagerSession }
 
-/** Opens connections from a Pod of one workload, through its traffic-agent (`TPX/1 outbound KEY`); another Pod takes over when one ends. */
+/** Opens connections from a Pod of one workload, through its traffic-agent (`TPX/1 outbound`); another Pod takes over when one ends. */
 export class WorkloadDialer implements Dialer {
-  readonly state = new Cell<State>({ error: null, session: null })
   readonly #ending = new AbortController()
-  readonly #options: { carrier: Carrier; logger: Logger; manager: ManagerSession }
+  /** The bearer for the agents; this client's own choice, so that it stays good when the manager begins anew. */
+  readonly #key = randomBytes(16).toString('hex')
+  readonly #options: WorkloadDialerOptions
+  readonly #pipe: PipeKeeper
   readonly #workload: string
+  #announcing: Promise<void> | undefined
+  /** The session of the manager's that knows the key. */
+  #knownIn = ''
+  #pod: AgentPodInfo | undefined
 
-  constructor(workload: string, options: { carrier: Carrier; logger: Logger; manager: ManagerSession }) {
+  constructor(workload: string, options: WorkloadDialerOptions) {
     this.#options = options
     this.#workload = workload
+    const { carrier, graceMs, logger, manager } = options
     const { signal } = this.#ending
-    void keepTrying(() => this.#live(signal), {
-      backoff: BACKOFF,
-      onError: (error) => {
-        const reason = asTpxError(error)
-        if (this.state.value.error?.message !== reason.message)
-          options.logger.warn({ code: reason.code, workload }, `the workload does not dial: ${reason.message}`)
-        this.state.set({ error: reason, session: null })
-      },
-      signal,
+    this.#pipe = new PipeKeeper({ carrier, graceMs, strand: (stop) => this.#strand(stop) })
+    let told = ''
+    this.#pipe.state.onChange(({ error }) => {
+      // An agent that does not know the key may belong to a manager that forgot it.
+      if (error?.code === 'ATTACHMENT_NOT_FOUND') this.#knownIn = ''
+      if (error && error.message !== told) logger.warn({ code: error.code, workload }, `the workload does not dial: ${error.message}`)
+      told = error?.message ?? ''
     })
+    const unwatch = manager.state.onChange(({ leg, sessionId }) => {
+      if (leg.state === 'up' && sessionId && this.#knownIn && sessionId !== this.#knownIn) void this.#announceAgain()
+    })
+    signal.addEventListener('abort', unwatch)
+    void this.#pipe.run(signal)
   }
 
-  async tcp(destination: Destination, options: { signal: AbortSignal; source: Destination }): Promise<http2.ClientHttp2Stream> {
-    const session = await this.#session(options.signal)
-    const headers = { [SOURCE_HEADER]: formatAuthority(options.source.address, options.source.port) }
-    return openDataStream(session, formatAuthority(destination.address, destination.port), { headers, signal: options.signal })
+  /** How the way to the Pod is. */
+  get state(): PipeKeeper['state'] {
+    return this.#pipe.state
+  }
+
+  async tcp(destination: Destination, { signal, source }: { signal: AbortSignal; source: Destination }): Promise<MuxStream> {
+    return this.#open({ destination: hostPort(destination), protocol: 'tcp', source: hostPort(source) }, signal)
   }
 
   udp(destination: Destination, handlers: UdpHandlers): UdpFlow {
-    return new UdpStream((signal) => this.#session(signal), formatAuthority(destination.address, destination.port), handlers)
+    return new UdpStream((signal) => this.#open({ destination: hostPort(destination), protocol: 'udp' }, signal), handlers)
   }
 
   echo(address: string, handlers: EchoHandlers): EchoFlow {
-    return new EchoStream((signal) => this.#session(signal), address, handlers)
+    return new EchoStream((signal) => this.#open({ destination: { host: address, port: 0 }, protocol: 'icmp' }, signal), handlers)
   }
 
+  /** Resets everything that was dialed. */
   close(): void {
     this.#ending.abort()
-    const { session } = this.state.value
-    if (session) loseSession(session)
+    this.#pipe.destroy()
   }
 
-  async #session(signal: AbortSignal): Promise<http2.ClientHttp2Session> {
+  async #open(request: DataRequest, signal: AbortSignal): Promise<MuxStream> {
     const limited = AbortSignal.any([signal, this.#ending.signal, AbortSignal.timeout(PATIENCE_MS)])
-    const usable = ({ session }: State): http2.ClientHttp2Session | undefined =>
-      session && !session.closed && !session.destroyed ? session : undefined
-    return this.state.until(usable, limited).catch(() => {
-      throw new DialError('EHOSTUNREACH')
-    })
+    const mux = await this.state
+      .until(({ isUp, mux }) => (isUp && mux) || undefined, limited)
+      .catch(() => {
+        throw new DialError('EHOSTUNREACH')
+      })
+    return mux.open(formatRequest(request), signal)
   }
 
-  /** One session with one Pod's agent, from asking for it to its loss. */
-  async #live(signal: AbortSignal): Promise<boolean> {
-    const { carrier, manager } = this.#options
-    const sessionId = await manager.state.until(({ leg, sessionId }) => (leg.state === 'up' && sessionId) || undefined, signal)
-    const key = await this.#askForKey(signal)
-    const { apiPort, namespace, podName } = await this.#findPod(signal)
-    const stream = await openTpx(carrier, { kind: 'pod', name: podName, namespace, port: apiPort }, ['outbound', key], signal)
-    const session = dataClient(stream)
-    const stop = (): void => loseSession(session)
-    // The key ends with the session of the manager's that it was given in.
-    const unwatch = manager.state.onChange((state) => {
-      if (state.sessionId !== sessionId) stop()
-    })
-    signal.addEventListener('abort', stop)
-    try {
-      destroyWhenSilent(session, stream, SILENT_MS)
-      session.once('connect', () => this.state.set({ error: null, session }))
-      await once(session, 'close')
-      throw new TpxError('AGENT_UNREACHABLE', `The stream to the traffic-agent of "${this.#workload}" in Pod "${podName}" was lost`)
-    } finally {
-      unwatch()
-      signal.removeEventListener('abort', stop)
-      stream.destroy()
-    }
-  }
-
-  /** @throws TpxError WORKLOAD_NOT_FOUND, AGENT_NOT_READY, MANAGER_UNREACHABLE when the manager is older than this tpx */
-  async #askForKey(signal: AbortSignal): Promise<string> {
-    const metadata = new grpc.Metadata()
-    metadata.set(OUTBOUND_KEY_METADATA, 'true')
-    let key = ''
-    const onTrailer = (trailer: grpc.Metadata): void => {
-      key = String(trailer.get(OUTBOUND_KEY_METADATA)[0] ?? '')
-    }
-    const options = callOptions({ limitMs: ENSURE_MS, onTrailer, signal })
-    await this.#options.manager.call((client, id) =>
-      client.ensureAgent(create(EnsureAgentRequestSchema, { name: this.#workload, session: sessionInfo(id) }), metadata, options),
-    )
-    if (key) return key
-    throw new TpxError('MANAGER_UNREACHABLE', "The traffic-manager does not know tpx's --proxy-via", {
-      hint: 'Upgrade it with "tpx helm upgrade"',
-    })
-  }
-
-  async #findPod(signal: AbortSignal): Promise<AgentPodInfo> {
-    const { agentPods } = this.#options.manager
+  /** Where the next strand leads: the same Pod for as long as there is that Pod. */
+  async #strand(
+    signal: AbortSignal,
+  ): Promise<{ bearer: string; target: { kind: 'pod'; name: string; namespace: string; port: number }; verb: string }> {
+    const { agentPods, state } = this.#options.manager
+    const sessionId = await state.until(({ hasArrived, sessionId }) => (hasArrived && sessionId) || undefined, signal)
+    if (!this.#knownIn) await this.#announce(sessionId, signal)
     const limit = AbortSignal.any([signal, AbortSignal.timeout(POD_MS)])
-    return agentPods
-      .until((pods) => pods.find(({ workloadName }) => workloadName === this.#workload), limit)
+    this.#pod = await agentPods
+      .until((pods) => {
+        const mine = pods.filter(({ workloadName }) => workloadName === this.#workload)
+        return mine.find(({ podId }) => podId === this.#pod?.podId) ?? mine[0]
+      }, limit)
       .catch((cause: unknown) => {
         throw new TpxError('AGENT_NOT_READY', `There is no Pod of "${this.#workload}" with a traffic-agent`, { cause })
       })
+    const { apiPort: port, namespace, podName: name } = this.#pod
+    return { bearer: this.#key, target: { kind: 'pod', name, namespace, port }, verb: 'outbound' }
   }
+
+  /**
+   * Sees to it that the workload has agents and that they know the key.
+   * @throws TpxError WORKLOAD_NOT_FOUND, AGENT_NOT_READY, MANAGER_UNREACHABLE when the manager is older than this tpx
+   */
+  async #announce(sessionId: string, signal: AbortSignal): Promise<void> {
+    const metadata = new grpc.Metadata()
+    metadata.set(OUTBOUND_KEY_METADATA, this.#key)
+    let isTaken = false
+    const onTrailer = (trailer: grpc.Metadata): void => {
+      isTaken = trailer.get(OUTBOUND_KEY_METADATA)[0] === 'taken'
+    }
+    const options = callOptions({ limitMs: ENSURE_MS, onTrailer, signal })
+    const session = sessionInfo(sessionId)
+    await this.#options.manager.call((client) =>
+      client.ensureAgent(create(EnsureAgentRequestSchema, { name: this.#workload, session }), metadata, options),
+    )
+    if (!isTaken)
+      throw new TpxError('MANAGER_UNREACHABLE', "The traffic-manager does not know tpx's --proxy-via", {
+        hint: 'Upgrade it with "tpx helm upgrade"',
+      })
+    this.#knownIn = sessionId
+  }
+
+  /** A manager that began anew has to hear of the key before its agents forget it; the pipe goes on meanwhile. */
+  #announceAgain(): Promise<void> {
+    const { logger, manager } = this.#options
+    const { signal } = this.#ending
+    this.#announcing ??= keepTrying(
+      async () => {
+        const { sessionId } = manager.state.value
+        if (sessionId && sessionId !== this.#knownIn) await this.#announce(sessionId, signal)
+        return true
+      },
+      { backoff: BACKOFF, onError: (error) => logger.debug({ error: String(error) }, 'the key is not announced yet'), signal },
+    ).finally(() => (this.#announcing = undefined))
+    return this.#announcing
+  }
+}
+
+function hostPort({ address, port }: Destination): { host: string; port: number } {
+  return { host: address, port }
 }
 
 /** A dialer for each workload that some subnet is reached through. */
 export class WorkloadDialers {
   readonly #changes = new Cell(0)
   readonly #dialers = new Map<string, WorkloadDialer>()
-  readonly #options: { carrier: Carrier; logger: Logger; manager: ManagerSession }
+  readonly #options: WorkloadDialerOptions
 
-  constructor(options: { carrier: Carrier; logger: Logger; manager: ManagerSession }) {
+  constructor(options: WorkloadDialerOptions) {
     this.#options = options
   }
 
@@ -169,7 +191,7 @@ export class WorkloadDialers {
 
   /** What is waited for, in words; undefined when nothing is. */
   missing(): string | undefined {
-    const [workload, dialer] = [...this.#dialers].find(([, { state }]) => !state.value.session) ?? []
+    const [workload, dialer] = [...this.#dialers].find(([, { state }]) => !state.value.isUp) ?? []
     if (!dialer) return undefined
     return dialer.state.value.error?.message ?? `Waiting for the traffic-agent of "${workload}"`
   }

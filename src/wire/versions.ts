@@ -29,5 +29,8 @@ export const AGENT_API_PORT = 9900
 export const STREAM_KEY = 'tpx.dev/stream-key'
 /** Mechanism of what is no attachment of a port but the right to have the workload's agents dial (`--proxy-via`). */
 export const OUTBOUND_MECHANISM = 'outbound'
-/** gRPC metadata: a request of EnsureAgent that has it ("true") gets the bearer for {@link OUTBOUND_MECHANISM} in the trailer of the same name. */
+/**
+ * gRPC metadata of EnsureAgent: the bearer (32 hexadecimal digits, the client's own choice) that the workload's agents are to accept for
+ * {@link OUTBOUND_MECHANISM}; "taken" in the trailer of the same name says that they will.
+ */
 export const OUTBOUND_KEY_METADATA = 'tpx-outbound-key'

@@ -10,27 +10,27 @@ import { eventually, startManager } from './manager-fixture.ts'
 
 type Manager = Awaited<ReturnType<typeof startManager>>
 
-async function ensure({ client }: Manager, session: SessionInfo, { asks = true, name = 'web-app' } = {}): Promise<string> {
+const KEY = 'a'.repeat(32)
+
+/** @returns what the trailer says */
+async function ensure({ client }: Manager, session: SessionInfo, { key = KEY, name = 'web-app' } = {}): Promise<string> {
   const metadata = new Metadata()
-  if (asks) metadata.set(OUTBOUND_KEY_METADATA, 'true')
-  let key = ''
+  if (key) metadata.set(OUTBOUND_KEY_METADATA, key)
+  let answer = ''
   const onTrailer = (trailer: Metadata): void => {
-    key = String(trailer.get(OUTBOUND_KEY_METADATA)[0] ?? '')
+    answer = String(trailer.get(OUTBOUND_KEY_METADATA)[0] ?? '')
   }
   await client.ensureAgent(create(EnsureAgentRequestSchema, { name, session }), metadata, callOptions({ limitMs: 5000, onTrailer }))
-  return key
+  return answer
 }
 
 describe('EnsureAgent with the wish to have agents dial', () => {
-  it('gives each client its own key, the same one each time, and none to those who do not ask', async () => {
+  it('takes the key of those who have one, and does nothing for the others', async () => {
     await using manager = await startManager()
-    const [one, two] = [await manager.arrive(), await manager.arrive()]
-    const key = await ensure(manager, one)
-    assert.match(key, /^[0-9a-f]{32}$/)
-    assert.equal(await ensure(manager, one), key)
-    assert.notEqual(await ensure(manager, two), key)
-    assert.notEqual(await ensure(manager, one, { name: 'other' }), key)
-    assert.equal(await ensure(manager, one, { asks: false }), '')
+    const session = await manager.arrive()
+    assert.equal(await ensure(manager, session), 'taken')
+    assert.equal(await ensure(manager, session, { key: '' }), '')
+    await assert.rejects(ensure(manager, session, { key: 'guessable' }))
   })
 
   it("agents of that workload hear of it under the client's alias, until the client's session ends", async () => {
@@ -43,10 +43,10 @@ describe('EnsureAgent with the wish to have agents dial', () => {
       .watchIntercepts(agent, agents.metadata)
       .on('data', (snapshot: InterceptInfoSnapshot) => snapshots.push(snapshot))
     watch.on('error', () => {})
-    await ensure(manager, session, { name: 'other' })
-    const key = await ensure(manager, session)
+    await ensure(manager, session, { key: 'b'.repeat(32), name: 'other' })
+    await ensure(manager, session)
     const shown = await eventually(() => snapshots.at(-1)?.intercepts[0])
-    assert.deepEqual([shown.spec?.mechanism, shown.metadata[STREAM_KEY], snapshots.at(-1)?.intercepts.length], [OUTBOUND_MECHANISM, key, 1])
+    assert.deepEqual([shown.spec?.mechanism, shown.metadata[STREAM_KEY], snapshots.at(-1)?.intercepts.length], [OUTBOUND_MECHANISM, KEY, 1])
     assert.ok(
       !JSON.stringify(shown, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)).includes(session.sessionId),
     )

@@ -62,10 +62,11 @@ export async function startFixture(
     },
   }
   const logger = silentLogger()
+  const graceMs = (): number => 10_000
   const session = new ManagerSession({ carrier, logger, settings })
-  const data = new DataSession({ carrier, logger, manager: session, managerNamespace: settings.managerNamespace })
+  const data = new DataSession({ carrier, graceMs, logger, manager: session, managerNamespace: settings.managerNamespace })
   const { attachLimitMs = 60_000 } = options
-  const attachments = new Attachments({ attachLimitMs, carrier, logger, manager: session, settings })
+  const attachments = new Attachments({ attachLimitMs, carrier, graceMs, logger, manager: session, settings })
   if (after?.snapshot.sessionId) session.resume(after.snapshot.sessionId)
   attachments.resume(after?.snapshot.attachments ?? [])
   const ending = new AbortController()
@@ -85,4 +86,4 @@ export async function eventually(what: string, probe: () => boolean, timeoutMs =
   if (!found) throw new Error(`Never so: ${what}`)
 }
 
-export const isUp = ({ data, session }: Fixture): boolean => session.state.value.leg.state === 'up' && data.state.value.session !== null
+export const isUp = ({ data, session }: Fixture): boolean => session.state.value.leg.state === 'up' && data.state.value.isUp

@@ -15,45 +15,61 @@ const options = (): { signal: AbortSignal; source: typeof source } => ({ signal:
 async function startDialers(t: TestContext) {
   const fixture = await startFixture(t)
   await eventually('up', () => isUp(fixture))
-  const dialers = new WorkloadDialers({ carrier: fixture.carrier, logger: silentLogger(), manager: fixture.session })
+  const { carrier, session } = fixture
+  const dialers = new WorkloadDialers({ carrier, graceMs: () => 10_000, logger: silentLogger(), manager: session })
   t.after(() => dialers.close())
-  const addPod = (podName: string, key: string): FakeAgent => {
-    const agent = new FakeAgent(key)
+  const addPod = (podName: string): FakeAgent => {
+    const agent = new FakeAgent('')
+    agent.name = podName
     fixture.agents.set(podName, agent)
     fixture.manager.pods = [...fixture.manager.pods, { podName, workloadName: 'db' }]
     fixture.manager.publish()
     return agent
   }
-  return { ...fixture, addPod, dialers }
+  const dial = async (): Promise<string> => text(await dialers.of('db').tcp({ address: '10.30.0.7', port: 5432 }, options()))
+  return { ...fixture, addPod, dial, dialers }
 }
 
-test('WorkloadDialer asks for a key and dials through an agent of the workload', async (t) => {
-  const { addPod, dialers } = await startDialers(t)
+test('WorkloadDialer announces its key and dials through an agent of the workload', async (t) => {
+  const { addPod, dial, dialers, manager } = await startDialers(t)
   dialers.follow(['db'])
   assert.equal(dialers.missing(), 'Waiting for the traffic-agent of "db"')
-  addPod('db-1', 'key-1')
-  await eventually('session', () => dialers.missing() === undefined)
-  const stream = await dialers.of('db').tcp({ address: '10.30.0.7', port: 5432 }, options())
-  assert.equal(await text(stream), 'dialed by the agent: 10.30.0.7:5432')
+  addPod('db-1')
+  await eventually('a pipe', () => dialers.missing() === undefined)
+  assert.equal(await dial(), 'db-1 dials tcp 10.30.0.7:5432 198.18.0.1:40000')
+  assert.equal(manager.calls.filter((call) => call === 'ensureAgent').length, 1)
 })
 
-test('WorkloadDialer goes on with another Pod when one ends, and with a new key after a new session', async (t) => {
-  const { addPod, agents, dialers, manager } = await startDialers(t)
-  const first = addPod('db-1', 'key-1')
+test('WorkloadDialer goes on with the same Pod when the strand is lost, and with another one when the Pod ends', async (t) => {
+  const { addPod, agents, dial, dialers, manager } = await startDialers(t)
+  const first = addPod('db-1')
   dialers.follow(['db'])
-  await eventually('session', () => dialers.missing() === undefined)
-  const { session } = dialers.of('db').state.value
-  manager.pods = []
-  agents.delete('db-1')
-  addPod('db-2', 'key-1')
+  await eventually('a pipe', () => dialers.missing() === undefined)
+  assert.match(await dial(), /^db-1 /)
+  const { mux } = dialers.of('db').state.value
+  addPod('db-2')
   first.cut()
-  await eventually('another session', () => dialers.of('db').state.value.session !== session && dialers.missing() === undefined)
-  const second = agents.get('db-2')
-  assert.ok(second)
-  second.key = 'key-2'
-  manager.cut({ forget: true })
   await eventually('lost', () => dialers.missing() !== undefined)
   await eventually('back', () => dialers.missing() === undefined)
+  assert.equal(dialers.of('db').state.value.mux, mux)
+  agents.delete('db-1')
+  manager.pods = manager.pods.filter(({ podName }) => podName !== 'db-1')
+  manager.publish()
+  first.restart()
+  await eventually('another pipe', () => dialers.of('db').state.value.mux !== mux && dialers.missing() === undefined)
+  assert.match(await dial(), /^db-2 /)
+})
+
+test('WorkloadDialer announces the same key to a manager that began anew, while the pipe goes on', async (t) => {
+  const { addPod, dial, dialers, manager } = await startDialers(t)
+  addPod('db-1')
+  dialers.follow(['db'])
+  await eventually('a pipe', () => dialers.missing() === undefined)
+  const { mux } = dialers.of('db').state.value
+  manager.cut({ forget: true })
+  await eventually('announced again', () => manager.calls.filter((call) => call === 'ensureAgent').length === 2)
+  assert.equal(dialers.of('db').state.value.mux, mux)
+  assert.match(await dial(), /^db-1 /)
 })
 
 test('WorkloadDialer reports a workload that there is not', async (t) => {
@@ -68,7 +84,7 @@ test('WorkloadDialer reports a workload that there is not', async (t) => {
 
 test('VirtualDialer dials what a virtual address stands for, by whom it is to be dialed', async (t) => {
   const { addPod, data, dialers } = await startDialers(t)
-  addPod('db-1', 'key-1')
+  addPod('db-1')
   const addresses = new VirtualAddresses()
   const block = { isPrefix: true, reason: 'vnat', workload: null } as const
   addresses.configure(
@@ -87,7 +103,7 @@ test('VirtualDialer dials what a virtual address stands for, by whom it is to be
   }
   assert.match(await dial('10.97.0.1'), /^10\.97\.0\.1 198\.18\.0\.1:40000/)
   assert.match(await dial('246.246.128.9'), /^10\.96\.0\.9 /)
-  assert.equal(await dial('246.246.129.9'), 'dialed by the agent: 10.30.0.9:80')
+  assert.match(await dial('246.246.129.9'), /^db-1 dials tcp 10\.30\.0\.9:80 /)
   await assert.rejects(dial('246.246.5.5'), { code: 'EHOSTUNREACH' })
   const closes: unknown[] = []
   dialer.udp({ address: '246.246.5.5', port: 53 }, { onClose: (code) => void closes.push(code), onDatagram: () => {} })
