@@ -19,21 +19,16 @@ export async function deviceOf(connection: string, address: string): Promise<str
   return / dev (\S+)/.exec(route)?.[1] ?? 'unreachable'
 }
 
-/** The address of the first Pod of an app of the sample. */
+type Pods = { items: { metadata: { creationTimestamp: string; deletionTimestamp?: string }; status: { phase: string; podIP?: string } }[] }
+
+/** The address of the newest Pod of an app of the sample, or of another label; one that is about to end does not count. */
 export async function podAddress(app: string, namespace = 'default'): Promise<string> {
-  const text = await kubectl(
-    'get',
-    'pods',
-    '--namespace',
-    namespace,
-    '--selector',
-    app.includes('=') ? app : `app=${app}`,
-    '--field-selector',
-    'status.phase=Running',
-    '--output',
-    'jsonpath={.items[*].status.podIP}',
-  )
-  return text.trim().split(' ').at(-1) ?? ''
+  const selector = app.includes('=') ? app : `app=${app}`
+  const { items } = JSON.parse(await kubectl('get', 'pods', '--namespace', namespace, '--selector', selector, '--output', 'json')) as Pods
+  const running = items.filter(({ metadata, status }) => !metadata.deletionTimestamp && status.phase === 'Running' && status.podIP)
+  const newest = running.toSorted((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp)).at(-1)
+  if (!newest?.status.podIP) throw new Error(`No running Pod with ${selector} in ${namespace}`)
+  return newest.status.podIP
 }
 
 /** The virtual IP of a Service of the sample. */

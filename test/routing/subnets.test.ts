@@ -115,10 +115,10 @@ describe('also-proxy and never-proxy', () => {
       ['--proxy-via', '10.0.0.0/8'],
     ] as const)
       for (const words of [
-        ['connect', flag, value],
-        ['docker-run', '--intercept', 'web-app', flag, value, '--', 'image'],
+        ['connect', '--output', 'json', flag, value],
+        ['docker-run', '--output', 'json', '--intercept', 'web-app', flag, value, '--', 'image'],
       ]) {
-        const { json, status, stderr } = await tpx([...words, '--output', 'json'])
+        const { json, status, stderr } = await tpx(words)
         assert.equal((json as { error: { code: string } } | undefined)?.error.code, 'USAGE', stderr)
         assert.equal(status, 2)
         assert.match(stderr, new RegExp(`${flag} wants .*\\nNext: `, 's'))
