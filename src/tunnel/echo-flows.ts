@@ -12,6 +12,8 @@ export const MAX_ECHO_FLOWS = 512
 const IDLE_MS = 40_000
 /** Requests of a flow that an error may still be about. */
 const MOST_PENDING = 16
+/** The far side does not carry pings at all: not allowed to, no native library, or a version that knows none. */
+const REFUSALS = new Set(['EACCES', 'ENOSYS', 'EPERM', 'EPROTONOSUPPORT'])
 
 /** What the flows need. */
 export type EchoFlowsOptions = {
@@ -83,7 +85,7 @@ export class EchoFlows {
         if (this.#entries.get(key) !== entry) return
         for (const sequence of pending.keys()) tellError(sequence, code)
         this.#forget(key, entry)
-        if (code === 'EACCES' || code === 'EPERM' || code === 'EADDRNOTAVAIL') onRefused(code)
+        if (code !== undefined && REFUSALS.has(code)) onRefused(code)
       },
       onError: tellError,
       onReply: (sequence, data) => {

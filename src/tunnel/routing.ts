@@ -30,8 +30,8 @@ type Options = {
 
 const PING_NOTES: Record<string, string> = {
   EACCES: 'Pings are not carried: the Pod that dials may not send any (sysctl net.ipv4.ping_group_range)',
-  EADDRNOTAVAIL: 'Pings are not carried: the traffic-manager is older than this tpx',
   EPERM: 'Pings are not carried: the Pod that dials may not send any',
+  EPROTONOSUPPORT: 'Pings are not carried: the traffic-manager is older than this tpx',
 }
 
 /** Which addresses lead to the cluster, and under which others they are known. */
