@@ -35,10 +35,18 @@ export function overlaps(a: string, b: string): boolean {
   return contains(a, b) || contains(b, a)
 }
 
-/** The blocks, each normalized, without those that lie within another one. */
+/** The blocks, each normalized, without those that lie within another one; sorted as {@link compareCidrs} does. */
 export function withoutNested(cidrs: readonly string[]): string[] {
-  const all = [...new Set(cidrs.map(normalizeCidr))]
-  return all.filter((cidr) => !all.some((other) => other !== cidr && contains(other, cidr)))
+  const kept: string[] = []
+  let last: Block | undefined
+  // Blocks are nested or apart, so the one before is the only one that can hold the next.
+  for (const cidr of [...new Set(cidrs.map(normalizeCidr))].sort(compareCidrs)) {
+    const block = parseBlock(cidr)
+    if (last && containsBlock(last, block)) continue
+    last = block
+    kept.push(cidr)
+  }
+  return kept
 }
 
 /** What is left of `cidr` without `hole`, in the fewest blocks. */
@@ -82,7 +90,20 @@ export function offsetIn(cidr: string, address: string): bigint {
   return parseBlock(hostCidr(address)).first - parseBlock(cidr).first
 }
 
+/** Clusters have thousands of subnets, and each connection asks for the same ones. */
+const parsedBlocks = new Map<string, Block>()
+const MOST_PARSED = 20_000
+
 function parseBlock(cidr: string): Block {
+  const known = parsedBlocks.get(cidr)
+  if (known) return known
+  if (parsedBlocks.size >= MOST_PARSED) parsedBlocks.clear()
+  const block = readBlock(cidr)
+  parsedBlocks.set(cidr, block)
+  return block
+}
+
+function readBlock(cidr: string): Block {
   const [address, prefix] = ipaddr.parseCIDR(cidr)
   const bits = address.kind() === 'ipv6' ? 128 : 32
   const value = address.toByteArray().reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n)

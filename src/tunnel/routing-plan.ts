@@ -4,7 +4,7 @@ import { TpxError } from '../base/error.ts'
 import type { ClientConfig } from '../wire/client-config.ts'
 import type { HostNetwork, RoutingConflict, VirtualSubnet } from '../wire/control.ts'
 import type { ClusterView } from './cluster-view.ts'
-import { DEFAULT_VIRTUAL_SUBNET, findBlock, singlesOf, VIRTUAL_SUBNET6 } from './virtual-blocks.ts'
+import { DEFAULT_VIRTUAL_SUBNET, singlesOf, VIRTUAL_SUBNET6, VirtualBlocks } from './virtual-blocks.ts'
 
 /** A network that may stand in the way. `isOwn`: of the connection's containers, whose routes win over the tunnel's. */
 export type ForeignNetwork = HostNetwork & { isOwn: boolean }
@@ -60,16 +60,16 @@ function makePlan(input: PlanInput): RoutingPlan {
   const { conflicts, toVirtual } = judge(input, { byUser, never: [...never, ...api], subnets })
   const conflicting = toVirtual.map((cidr) => ({ cidr, reason: 'conflict', workload: null }) as const)
   const virtual = assignBlocks(input, [...byUser, ...conflicting])
-  const isVirtual = (cidr: string): boolean => virtual.some((one) => contains(one.cidr, cidr))
+  const isVirtual = within(virtual)
   const direct = subnets.filter((cidr) => !isVirtual(cidr))
   const refusal = refusalOf(input, conflicts, { subnets, virtual })
   const pieces = direct.flatMap((cidr) => withoutNever(cidr, { also: usable(input, also), api, never }))
   return {
     conflicts,
-    device: refusal ? [] : withoutNested([...pieces, ...virtual.map((one) => one.virtual)]).sort(compareCidrs),
+    device: refusal ? [] : withoutNested([...pieces, ...virtual.map((one) => one.virtual)]),
     neverProxied: [...new Set([...api, ...never])].sort(compareCidrs),
     refusal,
-    routed: refusal ? [] : withoutNested(direct).sort(compareCidrs),
+    routed: refusal ? [] : withoutNested(direct),
     virtual,
   }
 }
@@ -91,7 +91,7 @@ function wantedByUser(input: PlanInput, groups: Record<'also' | 'pods' | 'servic
   )
   const vnat = (input.config.vnat ?? []).flatMap(expand).map((cidr) => ({ cidr, reason: 'vnat' as const, workload: null }))
   // Of two that name the same subnet, the one with a workload says more.
-  return [...via, ...vnat.filter(({ cidr }) => !via.some((one) => one.cidr === cidr))]
+  return [...new Map([...vnat, ...via].map((one) => [one.cidr, one])).values()]
 }
 
 /** Which subnets overlap with a foreign network, and what is done about it. */
@@ -102,10 +102,12 @@ function judge(
   const { before, config, networks } = input
   const conflicts: RoutingConflict[] = []
   const toVirtual = new Set<string>()
+  const isUserWanted = within(byUser)
+  const formerly = new Set(before.virtual.filter(({ reason }) => reason === 'conflict').map(({ cidr }) => cidr))
   for (const cidr of subnets) {
-    if (byUser.some((wanted) => contains(wanted.cidr, cidr))) continue
+    if (isUserWanted(cidr)) continue
     // An app may have such an address in use: it stays, also when the reason has gone.
-    const wasVirtual = before.virtual.some((one) => one.cidr === cidr && one.reason === 'conflict')
+    const wasVirtual = formerly.has(cidr)
     if (wasVirtual) toVirtual.add(cidr)
     for (const { isOwn, ...network } of networks.filter((one) => overlaps(one.cidr, cidr))) {
       const shared = contains(cidr, network.cidr) ? normalizeCidr(network.cidr) : cidr
@@ -127,21 +129,32 @@ function resolutionOf(facts: { allowed: boolean; isAuto: boolean; isInUse: boole
   return facts.isAuto ? 'virtual' : 'refused'
 }
 
+/** Tells whether a subnet lies within one of these; thousands of equal ones are told fast. */
+function within(outer: readonly { cidr: string }[]): (cidr: string) => boolean {
+  const same = new Set(outer.map(({ cidr }) => cidr))
+  return (cidr) => same.has(cidr) || outer.some((one) => contains(one.cidr, cidr))
+}
+
+/** Where virtual addresses come from, by family. */
+function poolsOf({ virtualSubnet }: PlanInput['config']): Record<4 | 6, string> {
+  return { 4: normalizeCidr(virtualSubnet ?? DEFAULT_VIRTUAL_SUBNET), 6: VIRTUAL_SUBNET6 }
+}
+
 /** Gives each subnet a block of virtual addresses, the one that it had before where there is one. */
 function assignBlocks({ before, config }: PlanInput, wanted: readonly Wanted[]): VirtualSubnet[] {
-  const pool4 = normalizeCidr(config.virtualSubnet ?? DEFAULT_VIRTUAL_SUBNET)
-  const known = (one: Wanted): VirtualSubnet | undefined => {
-    const pool = one.cidr.includes(':') ? VIRTUAL_SUBNET6 : pool4
-    return before.virtual.find(({ cidr, virtual }) => cidr === one.cidr && contains(pool, virtual))
-  }
-  const used = wanted.flatMap((one) => known(one)?.virtual ?? [])
+  const pools = poolsOf(config)
+  const familyOf = (cidr: string): 4 | 6 => (cidr.includes(':') ? 6 : 4)
+  const known = new Map(
+    before.virtual.filter(({ cidr, virtual }) => contains(pools[familyOf(cidr)], virtual)).map((one) => [one.cidr, one]),
+  )
+  const used = [...known.values()].filter(({ isPrefix }) => isPrefix).map(({ virtual }) => virtual)
+  const blocks = { 4: new VirtualBlocks(pools[4], used), 6: new VirtualBlocks(pools[6], used) }
   return wanted.map((one) => {
-    const pool = one.cidr.includes(':') ? VIRTUAL_SUBNET6 : pool4
-    const old = known(one)
+    const family = familyOf(one.cidr)
+    const old = known.get(one.cidr)
     if (old) return { ...one, isPrefix: old.isPrefix, virtual: old.virtual }
-    const block = findBlock(pool, one.cidr, used)
-    if (block) used.push(block)
-    return { ...one, isPrefix: block !== undefined, virtual: block ?? singlesOf(pool) }
+    const block = blocks[family].take(one.cidr)
+    return { ...one, isPrefix: block !== undefined, virtual: block ?? singlesOf(pools[family]) }
   })
 }
 
@@ -156,7 +169,7 @@ function withoutNever(cidr: string, { also, api, never }: { also: string[]; api:
 }
 
 function refusalOf(
-  { networks }: PlanInput,
+  { config, networks }: PlanInput,
   conflicts: readonly RoutingConflict[],
   { subnets, virtual }: { subnets: readonly string[]; virtual: readonly VirtualSubnet[] },
 ): TpxError | null {
@@ -167,13 +180,14 @@ function refusalOf(
       hint: `Let the cluster win with --allow-conflicting-subnets ${cidr}, use virtual addresses with --vnat ${cidr}, or leave it out with --never-proxy ${cidr}`,
     })
   }
-  for (const one of virtual) {
-    const other = networks.find((network) => overlaps(network.cidr, one.virtual))
-    const cidr = other?.cidr ?? subnets.find((subnet) => overlaps(subnet, one.virtual))
-    if (cidr === undefined) continue
+  for (const pool of Object.values(poolsOf(config))) {
+    const first = virtual.find((one) => contains(pool, one.virtual))
+    const other = networks.find((network) => overlaps(network.cidr, pool))
+    const cidr = other?.cidr ?? subnets.find((subnet) => overlaps(subnet, pool))
+    if (!first || cidr === undefined) continue
     return new TpxError(
       'SUBNET_CONFLICT',
-      `Subnet ${one.cidr} needs virtual addresses, but ${one.virtual} overlaps with ${cidr} (${other?.name ?? 'of the cluster'})`,
+      `Subnet ${first.cidr} needs virtual addresses, but their range ${pool} overlaps with ${cidr} (${other?.name ?? 'of the cluster'})`,
       { hint: 'Choose another range with routing.virtualSubnet in config.yml' },
     )
   }

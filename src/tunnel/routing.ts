@@ -40,6 +40,7 @@ export class Routing {
   readonly #options: Options
   readonly #notes = new Map<string, string>()
   #applied = ''
+  #seen: unknown[] = []
   #direct: string[] = []
   #host: HostFacts = { apiAddresses: [], networks: [] }
   #network: Network | undefined
@@ -107,6 +108,10 @@ export class Routing {
     const { cluster } = this.#options.manager.state.value
     if (!cluster || !this.#network) return
     const network = this.#network
+    // Most changes of the session have nothing to do with routes.
+    const inputs = [cluster, this.#options.client.value, this.#host, this.#networks]
+    if (inputs.every((one, index) => one === this.#seen[index])) return
+    this.#seen = inputs
     this.#running = this.#running.then(() => this.#apply(cluster, network))
   }
 
@@ -144,6 +149,7 @@ export class Routing {
       onSettled(null)
     } catch (error) {
       this.#applied = ''
+      this.#seen = []
       logger.error(`routes could not be set: ${messageOf(error)}`)
     }
     if (isRenumbered) onRenumbered()

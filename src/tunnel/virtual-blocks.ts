@@ -12,19 +12,36 @@ export function singlesOf(pool: string): string {
   return normalizeCidr(`${address}/${Number(prefix) + 1}`)
 }
 
-/** A free block of a pool as large as `cidr`; undefined when there is none, so that its addresses must be handed out one by one. */
-export function findBlock(pool: string, cidr: string, used: readonly string[]): string | undefined {
-  const [blocks = ''] = subtractCidr(pool, singlesOf(pool))
-  const bits = hostBits(cidr)
-  const space = hostBits(blocks)
-  if (bits > space) return undefined
-  const size = 1n << BigInt(bits)
-  const prefix = (pool.includes(':') ? 128 : 32) - bits
-  // Each used block stands in the way of at least one candidate, so one more than there are used ones will do for equal sizes.
-  const most = Math.min(Number((1n << BigInt(space)) / size), 4096)
-  for (let n = 0; n < most; n++) {
-    const candidate = `${addressAt(blocks, BigInt(n) * size)}/${prefix}`
-    if (!used.some((other) => overlaps(other, candidate))) return candidate
+/** The upper half of a pool, block by block. */
+export class VirtualBlocks {
+  readonly #blocks: string
+  /** Where to look next for a block with so many host bits. */
+  readonly #next = new Map<number, bigint>()
+  readonly #used: string[]
+
+  /** @param used blocks that are taken already */
+  constructor(pool: string, used: readonly string[]) {
+    ;[this.#blocks = ''] = subtractCidr(pool, singlesOf(pool))
+    this.#used = [...used]
   }
-  return undefined
+
+  /** Takes a block as large as `cidr`; undefined when there is none left, so that its addresses must be handed out one by one. */
+  take(cidr: string): string | undefined {
+    const bits = hostBits(cidr)
+    const space = hostBits(this.#blocks)
+    if (bits > space) return undefined
+    const size = 1n << BigInt(bits)
+    const end = (1n << BigInt(space)) / size
+    const prefix = (cidr.includes(':') ? 128 : 32) - bits
+    let n = this.#next.get(bits) ?? 0n
+    let block: string | undefined
+    for (; block === undefined && n < end; n++) {
+      const candidate = `${addressAt(this.#blocks, n * size)}/${prefix}`
+      if (!this.#used.some((other) => overlaps(other, candidate))) block = candidate
+    }
+
+    this.#next.set(bits, n)
+    if (block !== undefined) this.#used.push(block)
+    return block
+  }
 }

@@ -27,8 +27,8 @@ test('ownNetworks() are those of the Docker networks: neither the tunnel’s rou
   assert.deepEqual(
     found.map(({ cidr, isOwn, name }) => [cidr, isOwn, name.split(' ').at(-1)]),
     [
-      ['172.17.0.0/16', true, 'eth0'],
       ['10.96.128.0/24', true, 'eth1'],
+      ['172.17.0.0/16', true, 'eth0'],
       ['fd12::/64', true, 'eth1'],
     ],
   )
