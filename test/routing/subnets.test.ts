@@ -79,7 +79,7 @@ describe('subnets of the cluster', () => {
 
   test('a server sees the address of the traffic-manager’s Pod', async () => {
     const manager = await podAddress('app.kubernetes.io/component=traffic-manager', 'ambassador')
-    assert.match(await probe(name, 'get', 'http://web-app/'), new RegExp(`from=${manager}\\n?$`))
+    assert.match(await probe(name, 'get', 'http://caller:8080/'), new RegExp(`from=${manager}\\n?$`))
   })
 })
 
