@@ -42,3 +42,20 @@ export const valueFlags = {
   }),
   wait: Flags.boolean({ allowNo: true, default: true, description: 'Wait until the traffic-manager is ready.' }),
 }
+
+/** How the flags say which cluster is meant, and as whom. */
+export function kubeconfigOptions(flags: {
+  as?: string | undefined
+  'as-group'?: string[] | undefined
+  'as-uid'?: string | undefined
+  context?: string | undefined
+  kubeconfig?: string | undefined
+}): {
+  as: string | undefined
+  asGroups: string[] | undefined
+  asUid: string | undefined
+  context: string | undefined
+  kubeconfig: string | undefined
+} {
+  return { as: flags.as, asGroups: flags['as-group'], asUid: flags['as-uid'], context: flags.context, kubeconfig: flags.kubeconfig }
+}

@@ -2,8 +2,7 @@ import { connectFlags } from '../cli/flags.ts'
 import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { connectionName } from '../session/connection-name.ts'
-import { kubeconfigPaths, readKubeContext } from '../session/kube-context.ts'
+import { connectionSettings } from '../session/connection-settings.ts'
 
 export default class Connect extends TpxCommand<typeof Connect> {
   static override summary = 'Connect to a cluster: containers that join the connection get its network, DNS and service names.'
@@ -11,11 +10,9 @@ export default class Connect extends TpxCommand<typeof Connect> {
   static override flags = { ...connectFlags, ...routingFlags }
 
   protected async answer(): Promise<Answer> {
-    const { carrier, name, 'manager-namespace': managerNamespace } = this.flags
+    const { carrier } = this.flags
     const clientConfig = routingConfig(this.flags)
-    const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
-    const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
-    const settings = { ...kube, kubeconfig, managerNamespace, name: connectionName(name, kube) }
+    const settings = connectionSettings(this.flags)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({
       carrier,
@@ -30,7 +27,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
     const { isNew, session } = connected
     const data = { ...connected.settings, isNew, session }
     const text = [
-      `${isNew ? 'Connected' : 'Already connected'} to context "${kube.context}", namespace "${kube.namespace}" as "${settings.name}" (${session.managerName} ${session.managerVersion})`,
+      `${isNew ? 'Connected' : 'Already connected'} to context "${settings.context}", namespace "${settings.namespace}" as "${settings.name}" (${session.managerName} ${session.managerVersion})`,
       `Subnets: ${[...session.serviceSubnets, ...session.podSubnets].join(', ')}`,
       `Join it: docker run --network container:tpx-${settings.name}-holder IMAGE`,
     ]

@@ -5,9 +5,8 @@ import { connectFlags, interceptFlags } from '../cli/flags.ts'
 import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
 import { holderNetwork } from '../container/holder-network.ts'
-import { connectionName } from '../session/connection-name.ts'
+import { connectionSettings } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { kubeconfigPaths, readKubeContext } from '../session/kube-context.ts'
 import { parsePortArgument, parseWorkloadArgument } from '../session/port-argument.ts'
 
 export default class DockerRun extends TpxCommand<typeof DockerRun> {
@@ -40,15 +39,13 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
   }
 
   protected async answer(): Promise<Answer> {
-    const { carrier, name, service = null, 'manager-namespace': managerNamespace } = this.flags
+    const { carrier, service = null } = this.flags
     const clientConfig = routingConfig(this.flags)
     const run = parseDockerRunArguments(this.rest)
     const network = holderNetwork(run.holder)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
-    const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
-    const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
-    const settings = { ...kube, kubeconfig, managerNamespace, name: connectionName(name, kube) }
+    const settings = connectionSettings(this.flags)
     const onProgress = (text: string): void => this.progress(text)
     const [{ connect }, { dockerRun }, engine] = await Promise.all([
       import('../session/connect.ts'),

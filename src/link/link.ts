@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -5,11 +6,16 @@ import type Docker from 'dockerode'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
+import { DIAL_SOCKET } from '../wire/carrier.ts'
 import type { HostFacts, LinkStatus } from '../wire/control.ts'
+import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import { ApiMonitor } from './api-monitor.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
 import { serveCli } from './control-server.ts'
+import { DialRelay } from './dial-relay.ts'
+import { adoptEnvironment } from './environment.ts'
 import { Guardian } from './guardian.ts'
 import { watchHostFacts } from './host-facts.ts'
 import { HostResolver } from './host-resolver.ts'
@@ -18,6 +24,7 @@ import { preflight } from './preflight.ts'
 import type { LinkSettings } from './settings.ts'
 import { TargetRouter } from './target-router.ts'
 import { TunnelControl } from './tunnel-control.ts'
+import { TunnelLeg } from './tunnel-leg.ts'
 import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.ts'
 
 /** A link without a holder and without anybody who talks to it ends after this time. */
@@ -28,37 +35,56 @@ const REFRESH_MS = 5000
 /** The link's parts, and what holds them together. */
 export class Link {
   readonly #control = new TunnelControl()
+  readonly #dials: DialRelay
   readonly #end = new AbortController()
   readonly #guardian: Guardian
   readonly #logger: Logger
   /** Streams that come before the preflight has ended wait for this. */
   readonly #ready = Promise.withResolvers<ClusterAccess>()
+  readonly #onNotice: (text: string) => void
   readonly #quit: () => void
   readonly #router: TargetRouter
   readonly #settings: LinkSettings
+  readonly #tunnelLeg: TunnelLeg
+  #api: ApiMonitor | undefined
   #cluster: ClusterAccess | undefined
   #clients = 0
   #docker: Promise<Docker> | undefined
   #execRuns = false
   #sockets: BoundSocket[] = []
 
-  /** @param quit called when the link is to end by itself */
-  constructor(settings: LinkSettings, logger: Logger, quit: () => void) {
+  /**
+   * @param quit called when the link is to end by itself
+   * @param onNotice gets what a credential plugin writes on stderr
+   */
+  constructor(settings: LinkSettings, { logger, onNotice, quit }: { logger: Logger; onNotice: (text: string) => void; quit: () => void }) {
     this.#settings = settings
     this.#logger = logger
-    this.#quit = quit
+    this.#onNotice = onNotice
+    this.#quit = (): void => {
+      // With the connection all of it ends, unless another link has taken over.
+      if (this.#sockets[0]?.isOurs()) rmSync(settings.runtimeDir, { force: true, recursive: true })
+      quit()
+    }
     this.#guardian = new Guardian({
       ...settings,
       control: this.#control,
       docker: () => this.#openDocker(),
       logger,
-      quit,
+      quit: this.#quit,
       tunnelRuns: (docker) => {
         this.#chooseCarrier(docker).catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'exec carrier failed'))
       },
     })
+    this.#tunnelLeg = new TunnelLeg({ container: settings.tunnelContainer, control: this.#control, guardian: this.#guardian })
     const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
-    const destinations = { cluster: this.#ready.promise, control: this.#control, dns: (stream: Duplex) => resolver.serve(stream) }
+    this.#dials = new DialRelay({ control: this.#control, logger, tunnelContainer: settings.tunnelContainer })
+    const destinations = {
+      cluster: this.#ready.promise,
+      control: this.#control,
+      dial: this.#dials,
+      dns: (stream: Duplex) => resolver.serve(stream),
+    }
     this.#router = new TargetRouter(destinations, logger, this.#end.signal)
   }
 
@@ -71,9 +97,11 @@ export class Link {
     makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
     this.#sockets.push(control)
+    this.#sockets.push(await bindUnixSocket(join(runtimeDir, DIAL_SOCKET), 0o600, (socket) => void this.#dials.serve(socket)))
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
     const cluster = await this.#connect(control)
     await this.#followHost(cluster)
+    writeLinkEnvironment(runtimeDir, process.env)
     this.#ready.resolve(cluster)
     this.#look()
     return cluster.facts(namespace)
@@ -93,19 +121,28 @@ export class Link {
       control: this.#control,
       guardian: this.#guardian,
       logger: this.#logger,
+      onEnvironment: (variables) => this.#adopt(variables),
       quit: this.#quit,
       status: () => this.#status(),
       tunnelContainer: this.#settings.tunnelContainer,
     })
   }
 
+  #adopt(variables: Variables): void {
+    adoptEnvironment(variables)
+    writeLinkEnvironment(this.#settings.runtimeDir, process.env)
+    this.#cluster?.retryCredentials()
+  }
+
   async #connect(control: BoundSocket): Promise<ClusterAccess> {
-    const cluster = await ClusterAccess.load(this.#settings)
+    const cluster = await ClusterAccess.load(this.#settings, this.#onNotice)
     const { namespace } = cluster.facts(this.#settings.namespace)
-    await preflight(cluster.kubeConfig, { managerNamespace: this.#settings.managerNamespace, namespace }, this.#end.signal)
+    const namespaces = { managerNamespace: this.#settings.managerNamespace, namespace }
+    if (!this.#settings.again) await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster
+    this.#api = new ApiMonitor({ probe: () => cluster.probe(), server: cluster.facts(this.#settings.namespace).server })
     return cluster
   }
 
@@ -134,12 +171,15 @@ export class Link {
   }
 
   async #status(): Promise<LinkStatus> {
-    const api = this.#cluster ? await this.#cluster.check() : ({ state: 'connecting' } as const)
-    const facts = this.#cluster?.facts(this.#settings.namespace)
+    const { context, managerNamespace, namespace } = this.#settings
+    const facts = this.#cluster?.facts(namespace)
+    const api = this.#api ? await this.#api.leg() : ({ name: 'api', state: 'connecting' } as const)
     return {
-      api,
       carrier: this.#execRuns ? 'exec' : 'unix',
-      context: facts?.context ?? this.#settings.context ?? '',
+      context: facts?.context ?? context ?? '',
+      legs: [this.#tunnelLeg.leg(), api],
+      managerNamespace,
+      namespace: facts?.namespace ?? namespace ?? '',
       portForward: this.#cluster?.transport ?? null,
       pid: process.pid,
       residentBytes: process.memoryUsage.rss(),

@@ -4,14 +4,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asTpxError, messageOf, TpxError } from '../base/error.ts'
 import type { ContainerEngine, EngineInfo } from '../container/container-engine.ts'
-import { type ConnectionSettings, holderName, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
+import { type ConnectionSettings, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
+import { tunnelImage } from '../container/image.ts'
 import { LABEL } from '../container/labels.ts'
-import { tunnelName, tunnelSpec } from '../container/tunnel-container.ts'
+import { tunnelSpec } from '../container/tunnel-container.ts'
 import type { ClientConfig } from '../wire/client-config.ts'
 import type { ControlClient } from '../wire/control-channel.ts'
 import type { SessionStatus } from '../wire/control.ts'
 import { type Connection, listConnections } from './connection.ts'
-import { openControl, spawnLink } from './link-process.ts'
+import { openControl, startLink } from './link-process.ts'
 import { runtimeDir } from './runtime-dir.ts'
 
 /** What to connect to, and how. */
@@ -39,15 +40,21 @@ function chooseCarrier(wanted: ConnectOptions['carrier'], info: EngineInfo): 'ex
   return host.startsWith('unix://') && info.kernelVersion === release() && info.hostName === hostname() && !info.rootless ? 'unix' : 'exec'
 }
 
+/** What must be the same for a connection to be used again. */
+function choiceOf({ context, impersonate, kubeconfig, managerNamespace, namespace }: ConnectOptions['settings']): string {
+  return JSON.stringify([context, impersonate, kubeconfig, managerNamespace, namespace])
+}
+
 async function checkExisting(engine: ContainerEngine, { network, settings }: ConnectOptions): Promise<Connection | undefined> {
   const existing = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
   if (!existing) return undefined
-  const { context, managerNamespace, namespace } = existing.settings
-  const wanted = { context: settings.context, managerNamespace: settings.managerNamespace, namespace: settings.namespace }
-  if (JSON.stringify({ context, managerNamespace, namespace }) !== JSON.stringify(wanted))
-    throw new TpxError('CONNECTION_EXISTS', `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"`, {
-      hint: 'Give this one another name with --name, or run "tpx quit" first',
-    })
+  const { context, impersonate, kubeconfig, managerNamespace, namespace } = existing.settings
+  if (choiceOf(existing.settings) !== choiceOf(settings))
+    throw new TpxError(
+      'CONNECTION_EXISTS',
+      `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"${impersonate.as ? ` as "${impersonate.as}"` : ''} (kubeconfig "${kubeconfig}", manager namespace "${managerNamespace}")`,
+      { hint: 'Give this one another name with --name, or run "tpx quit" first' },
+    )
   if (Object.keys(network).length > 0)
     throw new TpxError(
       'CONNECTION_EXISTS',
@@ -106,6 +113,12 @@ async function startTunnel(options: ConnectOptions, settings: ConnectionSettings
   return id
 }
 
+/** A tunnel that joined another holder can never start again; one of an image that has been upgraded since makes room for the new one. */
+async function mustBeReplaced(engine: ContainerEngine, tunnelId: string, holderId: string): Promise<boolean> {
+  const [{ HostConfig, Image }, wanted] = await Promise.all([engine.inspect(tunnelId), engine.imageId(tunnelImage())])
+  return HostConfig.NetworkMode !== `container:${holderId}` || (wanted !== undefined && Image !== wanted)
+}
+
 /** Makes what is missing of holder and tunnel; answers their ids. */
 async function ensureContainers(
   options: ConnectOptions,
@@ -118,8 +131,7 @@ async function ensureContainers(
   let tunnel = find('tunnel')
   const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain: CLUSTER_DOMAIN, network })))
   if (holder?.state !== 'running') await engine.startContainer(holderId)
-  // A tunnel that joined another holder can never start again.
-  if (tunnel && (!holder || (await engine.inspect(tunnel.id)).HostConfig.NetworkMode !== `container:${holderId}`)) {
+  if (tunnel && (await mustBeReplaced(engine, tunnel.id, holderId))) {
     await engine.removeContainer(tunnel.id)
     tunnel = undefined
   }
@@ -131,25 +143,12 @@ async function ensureContainers(
   return { holderId, tunnelId: tunnel.id }
 }
 
-async function ensureLink(options: ConnectOptions, carrier: ConnectOptions['carrier']): Promise<ControlClient> {
-  const { root, settings } = options
-  const { context, kubeconfig, managerNamespace, name, namespace } = settings
-  const live = await openControl(name)
-  if (live) return live
-  await spawnLink({
-    carrier,
-    connection: name,
-    context,
-    holderName: holderName(name),
-    kubeconfig,
-    managerNamespace,
-    namespace,
-    root,
-    tunnelName: tunnelName(name),
-  })
-  const control = await openControl(name)
-  if (!control) throw new TpxError('LINK_FAILED', 'The link ended right after its start')
-  return control
+/** A link that lives on gets this shell's environment: the user may have signed in with it since. */
+async function ensureLink({ onProgress, root, settings }: ConnectOptions, carrier: ConnectOptions['carrier']): Promise<ControlClient> {
+  const live = await openControl(settings.name)
+  if (!live) return startLink(settings, { carrier, environment: process.env, onProgress, root })
+  await live.call('link.environment', { variables: process.env as Record<string, string> }).catch(() => {})
+  return live
 }
 
 /** Takes back what a failed connect made; what was there before stays. */

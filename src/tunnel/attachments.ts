@@ -58,6 +58,16 @@ export class Attachments {
     return [...this.#held.values()].map((held) => held.view(options))
   }
 
+  /** Attachments, and what is waited for until their connections arrive here; undefined when nothing is. */
+  reaches(): { detail: string | undefined; name: string }[] {
+    return [...this.#held.values()].map((held) => {
+      const { name, workload } = held.params
+      const reach = held.inbound?.reach.value
+      if (held.state !== 'active' || !reach) return { detail: `Waiting for the traffic-agent of "${workload}"`, name }
+      return { detail: reach.total > 0 && reach.connected === reach.total ? undefined : describeReach(workload, reach), name }
+    })
+  }
+
   /** What a tunnel after this one needs to go on. */
   snapshot(): TunnelSnapshot['attachments'] {
     const kept = [...this.#held.values()].filter((held) => held.kept)
@@ -147,7 +157,7 @@ export class Attachments {
       if (message && !message.startsWith('Waiting for the traffic-agent'))
         report(`Waiting for the traffic-agent of "${workload}": ${message}`)
     })
-    await createIntercept(manager, engagement, signal).finally(unwatch)
+    await createIntercept(manager, engagement, { signal }).finally(unwatch)
     held.activate(await waitActive(manager, engagement, { onWaiting: report, signal }))
     held.follow(manager.agentPods.value)
     await held.inbound?.reach.until((reach) => {
@@ -190,7 +200,7 @@ export class Attachments {
     const { manager, settings } = this.#options
     const { signal } = held.ending
     const engagement = await prepare(manager, { ...held.params, localPort: held.localPort }, { settings, signal })
-    await createIntercept(manager, engagement, signal)
+    await createIntercept(manager, engagement, { signal, streamKey: held.streamKey })
     return engagement
   }
 

@@ -4,16 +4,27 @@ import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import { VERSION } from '../base/version.ts'
 import { once } from 'node:events'
-import type { Attachment, ControlMethod, ControlMethods, Leg, SessionStatus, TunnelSnapshot, TunnelStatus } from '../wire/control.ts'
+import type {
+  Attachment,
+  ControlMethod,
+  ControlMethods,
+  DnsStatus,
+  Leg,
+  SessionStatus,
+  TunnelSnapshot,
+  TunnelStatus,
+} from '../wire/control.ts'
 import { serveControl } from '../wire/control-channel.ts'
+import { describeConflict } from '../wire/describe-conflict.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
 import type { DataSession } from './data-session.ts'
 import type { ManagerSession } from './manager-session.ts'
 import type { Readiness } from './readiness.ts'
-import { describeConflict, type Routing } from './routing.ts'
+import type { Routing } from './routing.ts'
 import { translateLiterals } from './address-translation.ts'
 import type { Settings } from './settings.ts'
+import type { StatusLegs } from './status-legs.ts'
 import type { WorkloadList } from './workload-list.ts'
 
 const BACKOFF = { firstMs: 50, mostMs: 1000 }
@@ -23,6 +34,10 @@ const RESUME_LIMIT_MS = 1000
 type Options = {
   attachments: Attachments
   data: DataSession
+  /** Opens the stream that the link asks for. */
+  dial: (id: string) => Promise<void>
+  dns: () => DnsStatus
+  legs: StatusLegs
   logger: Logger
   manager: ManagerSession
   /** Ends the program, after the answer is out. */
@@ -52,6 +67,10 @@ export class ControlService {
     this.#handlers = {
       attach: async (params, progress) => this.#translated(await attachments.attach(params, progress)),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
+      dial: async ({ id }) => {
+        await options.dial(id)
+        return {}
+      },
       host: async (facts) => (routing.setHost(facts), {}),
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
@@ -103,10 +122,12 @@ export class ControlService {
   }
 
   status(): TunnelStatus {
-    const { attachments, manager, settings } = this.#options
+    const { attachments, dns, legs, manager, settings } = this.#options
     return {
       attachments: attachments.list({ secrets: false }),
+      dns: dns(),
       lastAnswerMs: manager.lastAnswerAt === null ? null : Math.round(performance.now() - manager.lastAnswerAt),
+      legs: legs.list(),
       manager: this.#leg(),
       namespace: settings.namespace,
       residentBytes: process.memoryUsage.rss(),

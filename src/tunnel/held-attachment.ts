@@ -61,7 +61,7 @@ export class HeldAttachment {
     this.engagement = engagement
     const inbound = new InboundSessions({ carrier, graceMs, localPort: engagement.localPort, logger })
     this.inbound = inbound
-    const source = { key: () => this.#key, pods: () => inbound.pods }
+    const source = { key: () => this.streamKey, pods: () => inbound.pods }
     this.#files = await FilesListener.start({ carrier, logger, port: this.#wantedSftpPort, source })
     if (this.ending.signal.aborted) this.close()
   }
@@ -78,7 +78,7 @@ export class HeldAttachment {
     const { namespace } = this.#info.spec ?? {}
     this.inbound?.update(
       pods.filter((pod) => pod.workloadName === this.params.workload && pod.namespace === namespace),
-      this.#key,
+      this.streamKey,
     )
   }
 
@@ -101,6 +101,7 @@ export class HeldAttachment {
       container: prepared.containerName,
       containerPort: prepared.containerPort,
       environment: secrets ? info.environment : {},
+      environmentNames: Object.keys(info.environment).sort(),
       kind: this.params.kind,
       localPort: this.localPort,
       mounts: mountsOf(info),
@@ -117,7 +118,7 @@ export class HeldAttachment {
     }
   }
 
-  get #key(): string {
+  get streamKey(): string {
     return this.#info?.metadata[STREAM_KEY] ?? ''
   }
 }

@@ -39,6 +39,8 @@ export interface Network {
   readonly hasIpv6: boolean
   /** How connections are admitted. */
   readonly mode: AdmissionMode
+  /** What leads to the cluster, CIDRs. */
+  readonly subnets: readonly string[]
   /**
    * Leads exactly these subnets (CIDR notation) to the cluster. Connections and flows into subnets that are no longer among them are reset.
    * @throws TpxError TUNNEL_FAILED
@@ -96,6 +98,7 @@ class KernelNetwork implements Network {
   readonly address6 = ADDRESS6
   readonly hasIpv6: boolean
   readonly mode: AdmissionMode
+  subnets: readonly string[] = []
   readonly #parts: Parts
   readonly #routes: SubnetRoutes
   #lastChange: Promise<unknown> = Promise.resolve()
@@ -111,6 +114,7 @@ class KernelNetwork implements Network {
     // One change after the other, whatever the caller does.
     const change = this.#lastChange.then(async () => {
       const removed = await this.#routes.set(cidrs)
+      this.subnets = cidrs
       if (removed.length === 0) return
       const isLost = (address: string): boolean => {
         const host = hostCidr(address)

@@ -49,12 +49,18 @@ export class Readiness {
     const { cluster, error, leg } = this.#manager.state.value
     if (leg.state !== 'up') return error ? error.message : 'Waiting for the traffic-manager'
     if (!cluster) return 'Waiting for the subnets of the cluster'
+    const missing = this.missingHere()
+    if (missing) return missing
+    if (!this.#data.state.value.isUp) return this.#data.state.value.error?.message ?? 'Opening the data stream'
+    return undefined
+  }
+
+  /** What of this namespace is not in place yet: routes, the DNS server. */
+  missingHere(): string | undefined {
     if (!this.#routesSet) return this.#refusal?.message ?? 'Setting the routes'
     const agents = this.#agents?.missing()
     if (agents !== undefined) return agents
-    if (!this.#dnsListens) return 'Starting the DNS server'
-    if (!this.#data.state.value.isUp) return this.#data.state.value.error?.message ?? 'Opening the data stream'
-    return undefined
+    return this.#dnsListens ? undefined : 'Starting the DNS server'
   }
 
   lastError(): TpxError | null {

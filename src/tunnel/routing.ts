@@ -1,10 +1,9 @@
 // Keeps the routes in step with what decides about them: the cluster's subnets, the user's settings, the networks of the host and
 // of the containers. routing-plan.ts decides; this file collects, applies and reports.
-import { contains } from '../base/cidr.ts'
 import { messageOf, type TpxError } from '../base/error.ts'
 import { readKernelRoutes } from '../base/kernel-routes.ts'
 import type { Logger } from '../base/logger.ts'
-import type { HostFacts, RoutingConflict, RoutingStatus, TunnelSnapshot, VirtualSubnet } from '../wire/control.ts'
+import type { HostFacts, RoutingConflict, RoutingStatus, TunnelSnapshot } from '../wire/control.ts'
 import type { ClientSettings } from './client-settings.ts'
 import type { ClusterView } from './cluster-view.ts'
 import type { ManagerSession } from './manager-session.ts'
@@ -154,15 +153,6 @@ export class Routing {
     }
     if (isRenumbered) onRenumbered()
   }
-}
-
-/** A conflict for people. */
-export function describeConflict({ cidr, network, resolution }: RoutingConflict, virtual: readonly VirtualSubnet[]): string {
-  const overlap = `Subnet ${cidr} of the cluster overlaps with ${network.cidr} (${network.name})`
-  const block = virtual.find((one) => contains(one.cidr, cidr))?.virtual
-  if (resolution === 'virtual') return `${overlap}: it is reached under addresses of ${block ?? 'the virtual subnet'}`
-  if (resolution === 'refused') return `${overlap}: it is not reached`
-  return `${overlap}: in the connection it means the cluster`
 }
 
 function sameConflict(a: RoutingConflict, b: RoutingConflict): boolean {

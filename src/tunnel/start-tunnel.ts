@@ -4,12 +4,14 @@ import { type Carrier, openCarrier } from './carrier.ts'
 import { ClientSettings } from './client-settings.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
-import { makeResolver, serveDns } from './dns-listener.ts'
+import { dnsStatus, makeResolver, serveDns } from './dns-listener.ts'
+import { HostDialer } from './host-dialer.ts'
 import { ManagerSession } from './manager-session.ts'
-import { startNetwork } from './network.ts'
+import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
 import { Routing } from './routing.ts'
 import type { Settings } from './settings.ts'
+import { StatusLegs } from './status-legs.ts'
 import type { TunnelSnapshot } from '../wire/control.ts'
 import { VirtualDialer } from './virtual-dialer.ts'
 import { WorkloadDialers } from './workload-dialer.ts'
@@ -50,18 +52,34 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
     routing.resume(snapshot?.virtual)
     void manager.run(signal)
   }
-  const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, routing, settings, workloads })
   const ending = new AbortController()
   const { signal } = ending
   const resolver = makeResolver({ carrier, client, logger, manager, routing, settings })
+  let network: Network | undefined
+  const hostDialer = new HostDialer({
+    carrier,
+    logger,
+    names: () => ({
+      answer: (query) => resolver.answer(query),
+      clusterDomain: manager.state.value.cluster?.clusterDomain ?? settings.clusterDomain,
+      namespace: settings.namespace,
+    }),
+    subnets: () => network?.subnets ?? [],
+  })
+  const dial = (id: string): Promise<void> => hostDialer.open(id)
+  const legs = new StatusLegs({ attachments, data, manager, readiness })
+  const dns = () => dnsStatus({ client, manager, routing, settings })
+  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, routing, settings, workloads }
+  const control = new ControlService({ ...parts, onQuit, onResume })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
   void data.run(signal)
   const dialer = new VirtualDialer({ addresses: routing.addresses, manager: data, ofWorkload: (workload) => agents.of(workload) })
-  const network = await startNetwork({ dialer, logger, onPingRefused: (code) => routing.notePing(code) })
-  void routing.start(network, signal)
-  void serveDns(resolver, network.address4, { logger, onListening: () => readiness.dnsListens(), signal })
+  const routed = await startNetwork({ dialer, logger, onPingRefused: (code) => routing.notePing(code) })
+  network = routed
+  void routing.start(routed, signal)
+  void serveDns(resolver, routed.address4, { logger, onListening: () => readiness.dnsListens(), signal })
 
   return {
     stop: async () => {
@@ -69,8 +87,9 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
       await Promise.race([attachments.leaveAll().then(() => manager.depart()), limit])
       workloads.close()
       agents.close()
+      legs[Symbol.dispose]()
       ending.abort()
-      await network.stop()
+      await routed.stop()
       carrier.close()
     },
   }

@@ -34,3 +34,8 @@ export const OUTBOUND_MECHANISM = 'outbound'
  * {@link OUTBOUND_MECHANISM}; "taken" in the trailer of the same name says that they will.
  */
 export const OUTBOUND_KEY_METADATA = 'tpx-outbound-key'
+/**
+ * Request metadata of CreateIntercept: the stream key that the attachment had before its session was lost, so that the agents know their
+ * streams again. Taken if nobody has it.
+ */
+export const STREAM_KEY_WISH = 'tpx-stream-key'

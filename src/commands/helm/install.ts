@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core'
 import { type Answer, TpxCommand } from '../../cli/base-command.ts'
-import { helmFlags, parseDuration, valueFlags } from '../../cli/helm-flags.ts'
+import { helmFlags, kubeconfigOptions, parseDuration, valueFlags } from '../../cli/helm-flags.ts'
 import { abortOnSignal } from '../../cli/interrupt.ts'
 
 export default class HelmInstall extends TpxCommand<typeof HelmInstall> {
@@ -23,10 +23,9 @@ export default class HelmInstall extends TpxCommand<typeof HelmInstall> {
     const timeoutMs = parseDuration(flags.timeout)
     const { installManager } = await import('../../session/helm-install.ts')
     const data = await installManager({
-      context: flags.context,
+      ...kubeconfigOptions(flags),
       createNamespace: flags['create-namespace'],
       keepFailed: flags['keep-failed'],
-      kubeconfig: flags.kubeconfig,
       namespace: flags['manager-namespace'],
       onProgress: (text) => this.progress(text),
       root: this.config.root,

@@ -1,5 +1,5 @@
 import { type Answer, TpxCommand } from '../../cli/base-command.ts'
-import { helmFlags, parseDuration } from '../../cli/helm-flags.ts'
+import { helmFlags, kubeconfigOptions, parseDuration } from '../../cli/helm-flags.ts'
 import { abortOnSignal } from '../../cli/interrupt.ts'
 
 export default class HelmUninstall extends TpxCommand<typeof HelmUninstall> {
@@ -12,8 +12,7 @@ export default class HelmUninstall extends TpxCommand<typeof HelmUninstall> {
     const timeoutMs = parseDuration(flags.timeout)
     const { uninstallManager } = await import('../../session/helm-uninstall.ts')
     const data = await uninstallManager({
-      context: flags.context,
-      kubeconfig: flags.kubeconfig,
+      ...kubeconfigOptions(flags),
       namespace: flags['manager-namespace'],
       onProgress: (text) => this.progress(text),
       root: this.config.root,

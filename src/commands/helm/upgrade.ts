@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core'
 import { type Answer, TpxCommand } from '../../cli/base-command.ts'
-import { helmFlags, parseDuration, valueFlags } from '../../cli/helm-flags.ts'
+import { helmFlags, kubeconfigOptions, parseDuration, valueFlags } from '../../cli/helm-flags.ts'
 import { abortOnSignal } from '../../cli/interrupt.ts'
 
 export default class HelmUpgrade extends TpxCommand<typeof HelmUpgrade> {
@@ -22,8 +22,7 @@ export default class HelmUpgrade extends TpxCommand<typeof HelmUpgrade> {
     const timeoutMs = parseDuration(flags.timeout)
     const { upgradeManager } = await import('../../session/helm-install.ts')
     const data = await upgradeManager({
-      context: flags.context,
-      kubeconfig: flags.kubeconfig,
+      ...kubeconfigOptions(flags),
       namespace: flags['manager-namespace'],
       onProgress: (text) => this.progress(text),
       resetValues: flags['reset-values'],

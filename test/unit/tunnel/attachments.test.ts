@@ -165,6 +165,7 @@ test('An attachment is made again in a new session, with its new key and its old
   const [after] = fixture.attachments.list({ secrets: true })
   await eventually('active', () => fixture.attachments.list({ secrets: true })[0]!.state === 'active')
   assert.deepEqual([after!.localPort, after!.sftpPort], [before.localPort, before.sftpPort])
+  assert.deepEqual(fixture.manager.wishedKeys, ['', 'key-1'])
   assert.equal(await connectThrough(agent!), 'app got: hello')
 })
 

@@ -8,6 +8,7 @@ import { ClientSettings } from '../../../src/tunnel/client-settings.ts'
 import { ControlService } from '../../../src/tunnel/control-service.ts'
 import { Readiness } from '../../../src/tunnel/readiness.ts'
 import { Routing } from '../../../src/tunnel/routing.ts'
+import { StatusLegs } from '../../../src/tunnel/status-legs.ts'
 import { WorkloadList } from '../../../src/tunnel/workload-list.ts'
 import type { TunnelSnapshot } from '../../../src/wire/control.ts'
 import { ControlClient } from '../../../src/wire/control-channel.ts'
@@ -36,11 +37,16 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
     onSettled: nothing,
     onWorkloads: nothing,
   })
+  const dialed: string[] = []
+  const legs = new StatusLegs({ attachments, data, manager, readiness })
   const resumed: (TunnelSnapshot | null)[] = []
   let quits = 0
   const service = new ControlService({
     attachments,
     data,
+    dial: async (id) => void dialed.push(id),
+    dns: () => ({ address: '198.18.0.1', clusterDomain: 'cluster.local', excludeSuffixes: [], includeSuffixes: [], search: [] }),
+    legs,
     logger: silentLogger(),
     manager,
     onQuit: () => void quits++,
@@ -63,6 +69,7 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
   const running = service.run(carrier, ending.signal)
   t.after(async () => {
     workloads.close()
+    legs[Symbol.dispose]()
     ending.abort()
     await running
   })

@@ -31,7 +31,7 @@ import {
 } from '../../../src/wire/generated/manager_pb.ts'
 import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
 import { formatRefusal, readPreface } from '../../../src/wire/preface.ts'
-import { OUTBOUND_KEY_METADATA, STREAM_KEY } from '../../../src/wire/versions.ts'
+import { OUTBOUND_KEY_METADATA, STREAM_KEY, STREAM_KEY_WISH } from '../../../src/wire/versions.ts'
 
 // oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
 type Call = any
@@ -56,6 +56,8 @@ export class FakeManager {
   disposition: InterceptDispositionType = InterceptDispositionType.ACTIVE
   speaksTpx = true
   readonly sessions = new Set<string>()
+  /** What each CreateIntercept wished its stream key to be. */
+  readonly wishedKeys: string[] = []
   lookup: (request: DNSRequest) => { rCode: number; rrs: Uint8Array } = () => ({ rCode: 3, rrs: new Uint8Array() })
   readonly #pipes = new PipeHost()
   readonly #server = new grpc.Server()
@@ -153,6 +155,7 @@ export class FakeManager {
     const unary =
       (name: string, answer: (request: never, call: Call) => unknown) => (call: Call, callback: grpc.sendUnaryData<unknown>) => {
         this.calls.push(name)
+        if (name === 'createIntercept') this.wishedKeys.push(String(call.metadata.get(STREAM_KEY_WISH)[0] ?? ''))
         if (this.isFrozen) return
         try {
           const trailer = new grpc.Metadata()

@@ -7,8 +7,9 @@ import { ClientSettings } from '../../../src/tunnel/client-settings.ts'
 import type { ClusterView } from '../../../src/tunnel/cluster-view.ts'
 import type { ManagerState } from '../../../src/tunnel/manager-session.ts'
 import type { Network } from '../../../src/tunnel/network.ts'
-import { describeConflict, Routing } from '../../../src/tunnel/routing.ts'
+import { Routing } from '../../../src/tunnel/routing.ts'
 import type { ClientConfig } from '../../../src/wire/client-config.ts'
+import { describeConflict } from '../../../src/wire/describe-conflict.ts'
 import { eventually } from './tunnel-fixture.ts'
 
 const VPN = { cidr: '10.0.0.0/8', name: 'tun0 of the host' }
