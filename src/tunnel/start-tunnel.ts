@@ -26,6 +26,32 @@ const DEFAULT_GRACE_MS = 600_000
 /** A tunnel that runs. */
 export type Tunnel = { stop(): Promise<void> }
 
+type RoutingParts = {
+  carrier: Carrier
+  client: ClientSettings
+  data: DataSession
+  graceMs: () => number
+  logger: Logger
+  manager: ManagerSession
+  readiness: Readiness
+}
+
+/** What decides which addresses lead where, and who dials them. @param onRenumbered see {@link Routing} */
+function makeRouting({ carrier, client, data, graceMs, logger, manager, readiness }: RoutingParts, onRenumbered: () => void) {
+  const agents = new WorkloadDialers({ carrier, graceMs, logger, manager })
+  readiness.needsAgents(agents)
+  const routing = new Routing({
+    client,
+    logger,
+    manager,
+    onRenumbered,
+    onSettled: (refusal) => (refusal ? readiness.routesRefused(refusal) : readiness.routesSet()),
+    onWorkloads: (workloads) => agents.follow(workloads),
+  })
+  const dialer = new VirtualDialer({ addresses: routing.addresses, manager: data, ofWorkload: (workload) => agents.of(workload) })
+  return { agents, dialer, routing }
+}
+
 /** Builds the parts and starts them. @param onQuit is called when a client asked the tunnel to end */
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
   const carrier: Carrier = await openCarrier(settings.carrier)
@@ -36,16 +62,7 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   const readiness = new Readiness({ data, manager })
   const attachments = new Attachments({ carrier, graceMs, logger, manager, settings })
   const workloads = new WorkloadList(manager)
-  const agents = new WorkloadDialers({ carrier, graceMs, logger, manager })
-  readiness.needsAgents(agents)
-  const routing = new Routing({
-    client,
-    logger,
-    manager,
-    onRenumbered: () => resolver.forget(),
-    onSettled: (refusal) => (refusal ? readiness.routesRefused(refusal) : readiness.routesSet()),
-    onWorkloads: (workloadNames) => agents.follow(workloadNames),
-  })
+  const { agents, dialer, routing } = makeRouting({ carrier, client, data, graceMs, logger, manager, readiness }, () => resolver.forget())
   const onResume = (snapshot: TunnelSnapshot | null): void => {
     if (snapshot?.sessionId) manager.resume(snapshot.sessionId)
     attachments.resume(snapshot?.attachments ?? [])
@@ -75,7 +92,6 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
   void data.run(signal)
-  const dialer = new VirtualDialer({ addresses: routing.addresses, manager: data, ofWorkload: (workload) => agents.of(workload) })
   const routed = await startNetwork({ dialer, logger, onPingRefused: (code) => routing.notePing(code) })
   network = routed
   void routing.start(routed, signal)
