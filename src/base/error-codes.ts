@@ -46,6 +46,10 @@ export const ERROR_CODES = {
   PORT_TAKEN: ['conflict', 'Another process listens on that port of the host.'],
   SERVICE_NOT_FOUND: ['usage', 'No Service leads to the workload.'],
   SESSION_LOST: ['failed', 'The traffic-manager does not know this session.'],
+  SUBNET_CONFLICT: [
+    'conflict',
+    'A subnet of the cluster overlaps with a network of this machine, and may not be reached under virtual addresses.',
+  ],
   TUNNEL_FAILED: ['failed', 'The tunnel container did not start or ended.'],
   TUN_UNAVAILABLE: ['prerequisite', 'The Docker Engine cannot give a container a TUN device.'],
   UNINSTALL_INCOMPLETE: ['failed', 'Something of tpx could not be removed from the cluster.'],

@@ -2,6 +2,7 @@ import { Flags } from '@oclif/core'
 import { stringify } from 'yaml'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { useFlag } from '../cli/flags.ts'
+import { routingLines } from '../cli/routing-text.ts'
 import { formatTable } from '../cli/table.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { type ConnectionStatus, StatusProbe, watchStatus } from '../session/status.ts'
@@ -34,11 +35,8 @@ function describe(one: ConnectionStatus): string {
     '',
   )
   const session = tunnel?.session
-  if (session)
-    lines.push(
-      `  traffic-manager: ${session.managerName} ${session.managerVersion}`,
-      `  subnets: ${[...session.serviceSubnets, ...session.podSubnets].join(', ')}`,
-    )
+  if (session) lines.push(`  traffic-manager: ${session.managerName} ${session.managerVersion}`)
+  lines.push(...routingLines(tunnel?.routing).map((line) => `  ${line}`))
   if (dns) {
     const suffixes = (what: string, list: string[]): string => (list.length ? `, ${what} ${list.join(' ')}` : '')
     lines.push(
