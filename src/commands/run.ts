@@ -2,7 +2,9 @@ import { Args, Flags } from '@oclif/core'
 import type { TpxError } from '../base/error.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { connectFlags, useFlag } from '../cli/flags.ts'
+import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import type { WrittenFlag } from '../container/docker-run-arguments.ts'
+import { userNetwork } from '../container/holder-network.ts'
 import type { Connected } from '../session/connect.ts'
 import { connectionSettings } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
@@ -22,6 +24,7 @@ export default class Run extends TpxCommand<typeof Run> {
   static override args = { image: Args.string({ description: 'Image to run; its own command where none is given.', ignoreStdin: true }) }
   static override flags = {
     ...connectFlags,
+    ...routingFlags,
     use: { ...useFlag.use, exclusive: ['as', 'context', 'kubeconfig', 'name', 'namespace'] } as typeof useFlag.use,
     entrypoint: Flags.string({ description: "Replaces the image's entry point.", helpGroup: 'CONTAINER' }),
     env: Flags.string({
@@ -30,6 +33,7 @@ export default class Run extends TpxCommand<typeof Run> {
       helpGroup: 'CONTAINER',
       helpValue: 'NAME[=VALUE]',
       multiple: true,
+      multipleNonGreedy: true,
     }),
     interactive: Flags.boolean({ char: 'i', description: 'Keep stdin open; so it is at a terminal anyway.', helpGroup: 'CONTAINER' }),
     tty: Flags.boolean({ char: 't', description: 'Give it a terminal; so it is at a terminal anyway.', helpGroup: 'CONTAINER' }),
@@ -40,6 +44,7 @@ export default class Run extends TpxCommand<typeof Run> {
       helpGroup: 'CONTAINER',
       helpValue: 'SOURCE:PATH',
       multiple: true,
+      multipleNonGreedy: true,
     }),
     workdir: Flags.string({ char: 'w', description: 'Working directory in the container.', helpGroup: 'CONTAINER' }),
   }
@@ -68,12 +73,13 @@ export default class Run extends TpxCommand<typeof Run> {
 
   async #connect(): Promise<Connected> {
     const settings = connectionSettings(this.flags)
+    const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     return connect({
       carrier: this.flags.carrier,
-      clientConfig: {},
+      clientConfig: routingConfig(this.flags),
       engine,
-      network: {},
+      network: network === undefined ? {} : { network },
       onProgress: (text) => this.progress(text),
       root: this.config.root,
       settings,
