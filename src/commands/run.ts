@@ -25,7 +25,7 @@ export default class Run extends TpxCommand<typeof Run> {
   static override flags = {
     ...connectFlags,
     ...routingFlags,
-    use: { ...useFlag.use, exclusive: ['as', 'context', 'kubeconfig', 'name', 'namespace'] } as typeof useFlag.use,
+    use: { ...useFlag.use, exclusive: ['as', 'context', 'kubeconfig', 'name', 'namespace', 'network'] } as typeof useFlag.use,
     entrypoint: Flags.string({ description: "Replaces the image's entry point.", helpGroup: 'CONTAINER' }),
     env: Flags.string({
       char: 'e',
@@ -55,10 +55,12 @@ export default class Run extends TpxCommand<typeof Run> {
   }
 
   protected async answer(): Promise<Answer> {
-    const { as, context, kubeconfig, name, namespace, use } = this.flags
+    const { as, context, kubeconfig, name, namespace, network, use } = this.flags
     const [{ placeToRun, runTool }, { placeOf }] = await Promise.all([import('../session/run.ts'), import('../session/owned-run.ts')])
     // Who says where to connect to means that place, as with docker-run; else what is there is taken.
-    const isNamed = [as, context, kubeconfig, name, namespace].some((value) => value !== undefined)
+    const isNamed =
+      [as, context, kubeconfig, name, namespace, network].some((value) => value !== undefined) ||
+      Object.keys(routingConfig(this.flags)).length > 0
     const connect = (): Promise<Connected> => this.#connect()
     const place = isNamed ? placeOf(await connect()) : await placeToRun({ connect, engine: dockerEngine, root: this.config.root, use })
     process.exitCode = await runTool({
