@@ -188,8 +188,7 @@ describe('tpx status', () => {
       const later = documents().length
       await mends()
       const back = await seen('that it is well', ({ state }) => state === 'connected', {
-        from:
-          title === 'the tunnel is killed' ? documents().indexOf(documents().findLast(({ state }) => state === 'degraded') as One) : later,
+        from: comesBack ? documents().findLastIndex(({ state }) => state === 'degraded') : later,
         limitMs: 15_000,
       })
       t.diagnostic(
