@@ -2,8 +2,9 @@ import { Flags } from '@oclif/core'
 import type { TpxError } from '../base/error.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { connectFlags, interceptFlags } from '../cli/flags.ts'
+import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
-import { holderNetwork } from '../container/holder-network.ts'
+import { holderNetwork, userNetwork } from '../container/holder-network.ts'
 import { connectionSettings } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { parsePortArgument, parseWorkloadArgument } from '../session/port-argument.ts'
@@ -17,6 +18,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
   ]
   static override flags = {
     ...connectFlags,
+    ...routingFlags,
     intercept: Flags.string({
       description: 'Workload whose traffic the container takes, the port it listens on, and the port of the Service.',
       helpValue: 'WORKLOAD[:PORT[:IDENTIFIER]]',
@@ -38,8 +40,10 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
 
   protected async answer(): Promise<Answer> {
     const { carrier, service = null } = this.flags
+    const clientConfig = routingConfig(this.flags)
     const run = parseDockerRunArguments(this.rest)
-    const network = holderNetwork(run.holder)
+    const ofFlag = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
+    const network = holderNetwork(run.holder, ofFlag)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
     const settings = connectionSettings(this.flags)
@@ -49,7 +53,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
       import('../session/docker-run.ts'),
       dockerEngine(),
     ])
-    const connected = await connect({ carrier, clientConfig: {}, engine, network, onProgress, root: this.config.root, settings })
+    const connected = await connect({ carrier, clientConfig, engine, network, onProgress, root: this.config.root, settings })
     const attach = {
       kind: 'intercept' as const,
       localPort,

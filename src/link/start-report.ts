@@ -1,3 +1,4 @@
+// What the link says on stdout while it starts: lines of progress, then one that tells how the start went.
 import { closeSync, openSync, writeSync } from 'node:fs'
 
 /** The CLI reads one line; a descriptor left open would keep its pipe alive. */

@@ -43,8 +43,3 @@ export function clusterView(info: ClusterInfo, defaultDomain: string): ClusterVi
     serviceSubnets: cidrs.length > 0 ? cidrs : present([formatNet(info.serviceSubnet)]),
   }
 }
-
-/** Every CIDR that leads to the cluster. */
-export function allSubnets(view: ClusterView): string[] {
-  return [...new Set([...view.serviceSubnets, ...view.podSubnets, ...view.alsoProxySubnets])]
-}
