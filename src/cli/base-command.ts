@@ -94,5 +94,6 @@ export abstract class TpxCommand<T extends typeof Command> extends Command {
 /** What is wrong, without the pointers that oclif puts around it. */
 function firstLine(text: string): string {
   const [first = text, second = ''] = text.split('\n')
-  return /^The following errors? occurred:$/.test(first.trim()) ? second.trim() : first
+  if (!/^The following errors? occurred:$/.test(first.trim())) return first
+  return second.trim().replace(/^--/, 'Flag --')
 }
