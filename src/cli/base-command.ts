@@ -91,4 +91,9 @@ export abstract class TpxCommand<T extends typeof Command> extends Command {
   }
 }
 
-const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text
+/** What is wrong, without the pointers that oclif puts around it. */
+function firstLine(text: string): string {
+  const [first = text, second = ''] = text.split('\n')
+  if (!/^The following errors? occurred:$/.test(first.trim())) return first
+  return second.trim().replace(/^--/, 'Flag --')
+}

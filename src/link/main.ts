@@ -2,10 +2,10 @@
 import { asTpxError, messageOf } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
 import { readSettings } from './settings.ts'
-import { notify, tell } from './start-report.ts'
 import { readLinkEnvironment } from '../wire/link-environment.ts'
 import { adoptEnvironment } from './environment.ts'
 import { Link } from './link.ts'
+import { notify, tell } from './start-report.ts'
 import { AlreadyRunning } from './unix-socket.ts'
 
 function fail(error: unknown): never {

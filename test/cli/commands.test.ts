@@ -39,7 +39,7 @@ const failures: [string[], string, number, RegExp?][] = [
   [['status'], 'DOCKER_UNREACHABLE', 3],
   [['quit'], 'DOCKER_UNREACHABLE', 3],
   [['list'], 'DOCKER_UNREACHABLE', 3],
-  [['connect', '--context', 'two'], 'CONTEXT_NOT_FOUND', 2, /one/],
+  [['connect', '--context', 'onne'], 'CONTEXT_NOT_FOUND', 2, /Did you mean "one"/],
   [['connect', '--kubeconfig', broken], 'KUBECONFIG_INVALID', 2],
   [['connect', '--kubeconfig', join(directory, 'none')], 'KUBECONFIG_INVALID', 2],
   [['connect', '--name', 'Not A Name'], 'USAGE', 2],

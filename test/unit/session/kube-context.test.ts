@@ -33,7 +33,7 @@ test('readKubeContext() merges several files: the first that says something wins
 })
 
 test('readKubeContext() throws for a context, file or text that is not there', () => {
-  assert.throws(() => read(one, { context: 'x' }), { code: 'CONTEXT_NOT_FOUND', hint: 'Contexts: a, b' })
+  assert.throws(() => read(one, { context: 'shop' }), { code: 'CONTEXT_NOT_FOUND', hint: 'Contexts: a, b' })
   assert.throws(() => read(join(directory, 'none')), { code: 'KUBECONFIG_INVALID' })
   assert.throws(() => read(file('bad', '{{')), { code: 'KUBECONFIG_INVALID' })
   assert.throws(() => read(file('empty', '')), { code: 'KUBECONFIG_INVALID' })
