@@ -32,9 +32,12 @@ export class TunnelControl {
       // A link that took the place of another knows nothing yet of what the tunnel holds.
       .then(() => this.#remember(client))
       .catch(() => {})
-    stream.once('close', () => {
+    const forget = (): void => {
       if (this.#client === client) this.#client = undefined
-    })
+      stream.destroy()
+    }
+    // A tunnel that has died ends a unix socket and no more: calls must wait for the next one, not be written to nobody.
+    stream.once('end', forget).once('close', forget)
     for (const resolve of this.#waiting) resolve(client)
     this.#waiting.clear()
   }
