@@ -1,6 +1,7 @@
 import { connectFlags } from '../cli/flags.ts'
 import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
+import { userNetwork } from '../container/holder-network.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { connectionSettings } from '../session/connection-settings.ts'
 
@@ -11,6 +12,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
 
   protected async answer(): Promise<Answer> {
     const { carrier } = this.flags
+    const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const clientConfig = routingConfig(this.flags)
     const settings = connectionSettings(this.flags)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
@@ -18,7 +20,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
       carrier,
       clientConfig,
       engine,
-      network: {},
+      network: network === undefined ? {} : { network },
       onProgress: (text) => this.progress(text),
       root: this.config.root,
       settings,

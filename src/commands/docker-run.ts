@@ -4,7 +4,7 @@ import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { connectFlags, interceptFlags } from '../cli/flags.ts'
 import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
-import { holderNetwork } from '../container/holder-network.ts'
+import { holderNetwork, userNetwork } from '../container/holder-network.ts'
 import { connectionSettings } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { parsePortArgument, parseWorkloadArgument } from '../session/port-argument.ts'
@@ -42,7 +42,8 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
     const { carrier, service = null } = this.flags
     const clientConfig = routingConfig(this.flags)
     const run = parseDockerRunArguments(this.rest)
-    const network = holderNetwork(run.holder)
+    const ofFlag = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
+    const network = holderNetwork(run.holder, ofFlag)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
     const settings = connectionSettings(this.flags)

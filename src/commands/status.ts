@@ -75,18 +75,20 @@ export default class Status extends TpxCommand<typeof Status> {
     }),
   }
 
+  #probe: StatusProbe | undefined
+
   override async run(): Promise<void> {
-    if (this.flags.watch) await this.#watch()
-    else await super.run()
+    if (this.flags.watch) return this.#watch()
+    await super.run()
+    // A link that is starting would keep this process until it is ready; it goes on without it.
+    if (this.#probe?.isStarting) this.exit(Number(process.exitCode ?? 0))
   }
 
   protected async answer(): Promise<Answer> {
-    const probe = new StatusProbe({ engine: dockerEngine, engineMaxAgeMs: 0, root: this.config.root, use: this.flags.use })
-    const connections = await probe.look()
+    this.#probe = new StatusProbe({ engine: dockerEngine, engineMaxAgeMs: 0, root: this.config.root, use: this.flags.use })
+    const connections = await this.#probe.look()
     const isGood = connections.length > 0 && connections.every(({ state }) => state === 'connected')
     if (this.flags.check && !isGood) process.exitCode = 1
-    // A link that is starting would keep this process until it is ready; it goes on without it.
-    if (probe.isStarting) setImmediate(() => process.exit())
     return { data: { connections }, text: textOf(connections) }
   }
 

@@ -3,12 +3,12 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type Docker from 'dockerode'
-import { messageOf } from '../base/error.ts'
+import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import { DIAL_SOCKET } from '../wire/carrier.ts'
 import type { HostFacts, LinkStatus } from '../wire/control.ts'
-import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import { type Choice, isSameChoice, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { ApiMonitor } from './api-monitor.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
@@ -51,6 +51,7 @@ export class Link {
   #clients = 0
   #docker: Promise<Docker> | undefined
   #execRuns = false
+  #found: { clusterDomain?: string } = {}
   #sockets: BoundSocket[] = []
 
   /**
@@ -77,7 +78,11 @@ export class Link {
       },
     })
     this.#tunnelLeg = new TunnelLeg({ container: settings.tunnelContainer, control: this.#control, guardian: this.#guardian })
-    const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
+    const resolver = new HostResolver({
+      hostsFile: process.env['TPX_HOSTS_FILE'],
+      logger,
+      nameservers: process.env['TPX_HOST_NAMESERVERS'],
+    })
     this.#dials = new DialRelay({ control: this.#control, logger, tunnelContainer: settings.tunnelContainer })
     const destinations = {
       cluster: this.#ready.promise,
@@ -92,7 +97,7 @@ export class Link {
    * Binds the sockets, then asks the cluster: what comes early waits for the answer.
    * @throws TpxError LINK_FAILED, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND and what preflight() throws
    */
-  async start(): Promise<ClusterFacts> {
+  async start(): Promise<ClusterFacts & { clusterDomain?: string }> {
     const { carrier, namespace, runtimeDir } = this.#settings
     makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
@@ -104,7 +109,7 @@ export class Link {
     writeLinkEnvironment(runtimeDir, process.env)
     this.#ready.resolve(cluster)
     this.#look()
-    return cluster.facts(namespace)
+    return { ...cluster.facts(namespace), ...this.#found }
   }
 
   /** Closes everything and removes the sockets. */
@@ -121,14 +126,23 @@ export class Link {
       control: this.#control,
       guardian: this.#guardian,
       logger: this.#logger,
-      onEnvironment: (variables) => this.#adopt(variables),
+      onEnvironment: (variables, choice) => this.#adopt(variables, choice),
       quit: this.#quit,
       status: () => this.#status(),
       tunnelContainer: this.#settings.tunnelContainer,
     })
   }
 
-  #adopt(variables: Variables): void {
+  #adopt(variables: Variables, choice: Choice): void {
+    const { connection } = this.#settings
+    if (!isSameChoice({ ...this.#settings, kubeconfig: process.env['KUBECONFIG'] }, choice))
+      throw new TpxError(
+        'CONNECTION_EXISTS',
+        `The link of a connection "${connection}" to another place, or as another user, is still there`,
+        {
+          hint: 'Try again in a moment, or give this connection another name with --name',
+        },
+      )
     adoptEnvironment(variables)
     writeLinkEnvironment(this.#settings.runtimeDir, process.env)
     this.#cluster?.retryCredentials()
@@ -138,7 +152,7 @@ export class Link {
     const cluster = await ClusterAccess.load(this.#settings, this.#onNotice)
     const { namespace } = cluster.facts(this.#settings.namespace)
     const namespaces = { managerNamespace: this.#settings.managerNamespace, namespace }
-    if (!this.#settings.again) await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
+    if (!this.#settings.again) this.#found = await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster

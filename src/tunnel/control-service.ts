@@ -9,6 +9,8 @@ import type {
   ControlMethod,
   ControlMethods,
   DnsStatus,
+  DnsTrace,
+  DnsTraceParams,
   Leg,
   SessionStatus,
   TunnelSnapshot,
@@ -47,6 +49,7 @@ type Options = {
   readiness: Readiness
   routing: Routing
   settings: Settings
+  traceName: (params: DnsTraceParams) => Promise<DnsTrace>
   workloads: WorkloadList
 }
 
@@ -71,6 +74,7 @@ export class ControlService {
         await options.dial(id)
         return {}
       },
+      'dns-trace': (params) => options.traceName(params),
       host: async (facts) => (routing.setHost(facts), {}),
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),

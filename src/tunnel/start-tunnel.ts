@@ -5,14 +5,16 @@ import { ClientSettings } from './client-settings.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
 import { dnsStatus, makeResolver, serveDns } from './dns-listener.ts'
+import { traceName } from './dns-trace.ts'
 import { HostDialer } from './host-dialer.ts'
 import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
+import { ADDRESS4, ADDRESS6 } from './routes.ts'
 import { Routing } from './routing.ts'
 import type { Settings } from './settings.ts'
 import { StatusLegs } from './status-legs.ts'
-import type { TunnelSnapshot } from '../wire/control.ts'
+import type { DnsTrace, DnsTraceParams, TunnelSnapshot } from '../wire/control.ts'
 import { VirtualDialer } from './virtual-dialer.ts'
 import { WorkloadDialers } from './workload-dialer.ts'
 import { WorkloadList } from './workload-list.ts'
@@ -71,22 +73,23 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   }
   const ending = new AbortController()
   const { signal } = ending
-  const resolver = makeResolver({ carrier, client, logger, manager, routing, settings })
+  const resolver = makeResolver({ carrier, client, manager, routing, settings })
   let network: Network | undefined
   const hostDialer = new HostDialer({
     carrier,
     logger,
     names: () => ({
       answer: (query) => resolver.answer(query),
-      clusterDomain: manager.state.value.cluster?.clusterDomain ?? settings.clusterDomain,
+      clusterDomain: dnsStatus({ client, manager, routing, settings }).clusterDomain,
       namespace: settings.namespace,
     }),
     subnets: () => network?.subnets ?? [],
   })
   const dial = (id: string): Promise<void> => hostDialer.open(id)
   const legs = new StatusLegs({ attachments, data, manager, readiness })
+  const trace = (params: DnsTraceParams): Promise<DnsTrace> => traceName(params, { ownAddresses: [ADDRESS4, ADDRESS6], resolver })
   const dns = () => dnsStatus({ client, manager, routing, settings })
-  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, routing, settings, workloads }
+  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, routing, settings, traceName: trace, workloads }
   const control = new ControlService({ ...parts, onQuit, onResume })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.

@@ -1,6 +1,7 @@
 // Requests to the tunnel: CLI --JSON lines--> control socket of the link --JSON lines--> tunnel, and answers back.
 // Methods that begin with "link." are answered by the link itself.
 import type { ErrorRecord } from '../base/error.ts'
+import type { Choice, Variables } from './link-environment.ts'
 
 /** One request; `id` is unique on its stream. */
 export type ControlRequest = { id: number; method: string; params: unknown }
@@ -202,6 +203,46 @@ export type TunnelSnapshot = {
   virtual?: { addresses: [string, string][]; subnets: VirtualSubnet[] }
 }
 
+/** Parameters of `dns-trace`. `type`: IANA's name of a record type; `flush`: forget all answers before. An IP address is asked for its name. */
+export type DnsTraceParams = { flush: boolean; name: string; type: string }
+
+/** A DNS record in presentation form; `ttl` in seconds. */
+export type DnsRecord = { data: string; name: string; ttl: number; type: string }
+
+/** One name that libc would ask for. */
+export type DnsTraceStep = {
+  /** `docker`: its resolver, on a user-defined network, did not ask the tunnel. */
+  answeredBy: 'docker' | 'nobody' | 'tunnel'
+  /** Whom the tunnel asked, in order; `rcode` is null where no answer came. */
+  asked: { error?: string; from: string; isCached: boolean; ms: number; name: string; rcode: string | null; type: string }[]
+  /** Why there is no answer. */
+  error?: string
+  isCached: boolean
+  ms: number
+  /** Fully qualified, without the trailing dot. */
+  name: string
+  rcode: string
+  records: DnsRecord[]
+  /** What decided where the name is looked up, in words. */
+  rule: string
+}
+
+/** Answer of `dns-trace`: how a name is resolved in a container of the connection. */
+export type DnsTrace = {
+  /** The name of the search list's that has records. */
+  found: string | null
+  ms: number
+  name: string
+  /** Of the containers' resolv.conf, as are `ndots` and `search`. */
+  nameserver: string
+  ndots: number
+  rcode: string
+  records: DnsRecord[]
+  search: string[]
+  steps: DnsTraceStep[]
+  type: string
+}
+
 /** Method -> parameters and result. */
 export type ControlMethods = {
   attach: { params: AttachParams; result: Attachment }
@@ -211,10 +252,14 @@ export type ControlMethods = {
   host: { params: HostFacts; result: Record<string, never> }
   /** Asked by the link: the tunnel shall open a carrier stream with the target `dial ID`. */
   dial: { params: { id: string }; result: Record<string, never> }
+  'dns-trace': { params: DnsTraceParams; result: DnsTrace }
   leave: { params: { name: string }; result: { mount: boolean } }
   'link.disown': { params: Record<string, never>; result: Record<string, never> }
-  /** Takes over the environment of the shell in which `connect` was typed, for credential plugins; what it held before is forgotten. */
-  'link.environment': { params: { variables: Record<string, string> }; result: Record<string, never> }
+  /**
+   * `connect` was typed where a link is alive: it takes over the environment of that shell, for credential plugins.
+   * CONNECTION_EXISTS where it was started for another choice.
+   */
+  'link.environment': { params: { choice: Choice; variables: Variables }; result: Record<string, never> }
   'link.own': { params: Ownership; result: Record<string, never> }
   /** Ends the link, after the session was departed. Containers are the caller's business. */
   'link.quit': { params: Record<string, never>; result: Record<string, never> }

@@ -32,7 +32,7 @@ describe('address translation', () => {
       record('a.svc', TYPE.a, Uint8Array.of(10, 97, 0, 7)),
       record('a.svc', TYPE.aaaa, ipv6('fd00:10::7')),
     ])
-    const translated = splitRecords(translateRecords(records, toVirtual), 'a.svc').map(({ bytes }) => bytes)
+    const translated = splitRecords(translateRecords(records, toVirtual), 'a.svc', 600).map(({ bytes }) => bytes)
     assert.deepEqual([...(translated[0]?.subarray(-4) ?? [])], [246, 246, 128, 7])
     assert.deepEqual(translated[1]?.subarray(-4), srv.subarray(-4))
     assert.deepEqual([...(translated[2]?.subarray(-4) ?? [])], [10, 97, 0, 7])

@@ -54,6 +54,7 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
     readiness,
     routing,
     settings,
+    traceName: async () => Promise.reject(new Error('not here')),
     workloads,
   })
   const clients: ControlClient[] = []

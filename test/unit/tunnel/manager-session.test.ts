@@ -67,7 +67,7 @@ test('lookupInCluster() waits over a short break and then asks', async (t) => {
   fixture.manager.lookup = ({ name, type }) => ({ rCode: 0, rrs: Buffer.from(`${name} ${type}`) })
   fixture.manager.cut()
   await eventually('noticed', () => !isUp(fixture))
-  const { rcode, records } = await lookupInCluster(fixture.session, 'web-app.shop.svc.cluster.local.', 1)
+  const { rcode, records } = await lookupInCluster(fixture.session, { limitMs: 4000, name: 'web-app.shop.svc.cluster.local.', type: 1 })
   assert.deepEqual([rcode, records.toString()], [0, 'web-app.shop.svc.cluster.local. 1'])
 })
 
