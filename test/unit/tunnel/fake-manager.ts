@@ -30,7 +30,7 @@ import {
   type WorkloadInfo_State,
 } from '../../../src/wire/generated/manager_pb.ts'
 import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
-import { formatRefusal, readPreface } from '../../../src/wire/preface.ts'
+import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
 import { OUTBOUND_KEY_METADATA, STREAM_KEY, STREAM_KEY_WISH } from '../../../src/wire/versions.ts'
 
 // oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
@@ -54,7 +54,7 @@ export class FakeManager {
   ensureError: TpxError | null = null
   /** What an intercept is when it has been created. */
   disposition: InterceptDispositionType = InterceptDispositionType.ACTIVE
-  speaksTpx = true
+  speaksTpx: boolean | 'as the first version' = true
   readonly sessions = new Set<string>()
   /** What each CreateIntercept wished its stream key to be. */
   readonly wishedKeys: string[] = []
@@ -127,6 +127,7 @@ export class FakeManager {
     const preface = await readPreface(socket)
     if (preface.kind === 'http2') return injector.injectConnection(socket)
     if (!this.speaksTpx) return void socket.destroy()
+    if (this.speaksTpx !== true) return void socket.write(ACCEPTED)
     try {
       this.#pipes.accept(socket, readStrandWords(preface.args.slice(1)), (mux) => {
         this.#session(preface.args[0])
