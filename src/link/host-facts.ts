@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostFacts } from '../wire/control.ts'
 import { engineIsHere, hostNetworks } from './host-networks.ts'
 
-/** A VPN that comes up is noticed within this time. The tables are two small files in memory. */
-const POLL_MS = 3000
+/** A VPN that comes up is noticed within this time. On Linux the tables are two small files in memory, elsewhere a program tells them. */
+const POLL_MS = process.platform === 'linux' ? 3000 : 10_000
 /** An API server behind a name may move. */
 const ADDRESS_MS = 60_000
 

@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import { networkInterfaces } from 'node:os'
+import { promisify } from 'node:util'
 import { hostBits, isCidr, normalizeCidr, overlaps } from '../base/cidr.ts'
 import { readKernelRoutes } from '../base/kernel-routes.ts'
 import type { HostNetwork } from '../wire/control.ts'
@@ -17,14 +19,35 @@ export function engineIsHere(dockerHost: string | undefined): boolean {
 }
 
 /**
- * The networks that this host reaches by itself, VPNs included: on Linux its routes, elsewhere the subnets of its interfaces.
+ * The networks that this host reaches by itself, VPNs included: on Linux and macOS its routes, elsewhere the subnets of its interfaces.
  * Without default routes, and without those of container engines and network plugins.
  * @param override TPX_HOST_NETWORKS: "CIDR=NAME,…" instead of all that
  */
 export async function hostNetworks(override: string | undefined = process.env['TPX_HOST_NETWORKS']): Promise<HostNetwork[]> {
   if (override !== undefined) return parseNetworks(override)
-  const all = process.platform === 'linux' ? await routedNetworks() : interfaceNetworks()
-  return selectNetworks(all)
+  return selectNetworks(await allNetworks())
+}
+
+async function allNetworks(): Promise<HostNetwork[]> {
+  if (process.platform === 'linux') return routedNetworks()
+  if (process.platform !== 'darwin') return interfaceNetworks()
+  const { stdout } = await promisify(execFile)('netstat', ['-rn', '-f', 'inet'], { timeout: 3000 })
+  return parseNetstat(stdout)
+}
+
+/**
+ * IPv4 routes as `netstat -rn` of macOS prints them: destination, gateway, flags, interface. Destinations come short: "10" is 10.0.0.0/8,
+ * "172.16/12" is 172.16.0.0/12, "192.168.1" is 192.168.1.0/24, four numbers are one host. Hosts are left out: they are neighbours.
+ */
+export function parseNetstat(text: string): HostNetwork[] {
+  return text.split('\n').flatMap((line) => {
+    const [destination = '', , , device] = line.trim().split(/\s+/)
+    const [, numbers, prefix] = /^(\d{1,3}(?:\.\d{1,3}){0,3})(?:\/(\d{1,2}))?$/.exec(destination) ?? []
+    if (!numbers || !device) return []
+    const parts = numbers.split('.')
+    const cidr = `${[...parts, '0', '0', '0'].slice(0, 4).join('.')}/${prefix ?? parts.length * 8}`
+    return !isCidr(cidr) || cidr.endsWith('/32') ? [] : [{ cidr: normalizeCidr(cidr), name: device }]
+  })
 }
 
 /** "CIDR=NAME,…"; what is no CIDR is left out. */

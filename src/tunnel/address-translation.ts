@@ -5,6 +5,7 @@ import { reverseAddress } from '../dns/name-plan.ts'
 import { encodeName, recordAt } from '../dns/records.ts'
 import type { ClusterAnswer } from '../dns/resolver.ts'
 import { formatAddress, parseAddress } from '../netstack/ip-address.ts'
+import type { DnsMapping } from '../wire/client-config.ts'
 import type { VirtualAddresses } from './virtual-addresses.ts'
 
 /** Puts virtual addresses into A and AAAA records. @param records uncompressed, one after the other; not changed */
@@ -60,6 +61,13 @@ function withOwner(records: Buffer, { from, to }: { from: string; to: string }):
     at = end
   }
   return Buffer.concat(parts)
+}
+
+/** A name that stands for an address must lead to where the app finds it. */
+export function translateMapping(mapping: DnsMapping, addresses: Pick<VirtualAddresses, 'toVirtual'>): DnsMapping {
+  const { aliasFor } = mapping
+  const bytes = isAddress(aliasFor) ? parseAddress(aliasFor) : undefined
+  return { ...mapping, aliasFor: (bytes && addresses.toVirtual(formatAddress(bytes))) ?? aliasFor }
 }
 
 /** Whole addresses: not a part of a longer number or name, and not a subnet such as in NO_PROXY. */

@@ -10,7 +10,7 @@ import { type ClusterAnswer, type HostAnswer, Resolver } from '../dns/resolver.t
 import { startDnsServer } from '../dns/server.ts'
 import { StreamExchange } from '../dns/stream-exchange.ts'
 import { DNSRequestSchema } from '../wire/generated/manager_pb.ts'
-import { lookupTranslated } from './address-translation.ts'
+import { lookupTranslated, translateMapping } from './address-translation.ts'
 import type { DnsStatus } from '../wire/control.ts'
 import type { Carrier } from './carrier.ts'
 import type { ClientSettings } from './client-settings.ts'
@@ -101,7 +101,7 @@ function zoneOf({ client, manager, routing, settings }: Pick<Options, 'client' |
     excludeSuffixes: dns.excludeSuffixes ?? excludedByManager,
     excludes: dns.excludes ?? [],
     includeSuffixes: dns.includeSuffixes ?? ofManager.includeSuffixes,
-    mappings: dns.mappings ?? [],
+    mappings: (dns.mappings ?? []).map((mapping) => translateMapping(mapping, routing.addresses)),
     namespace: settings.namespace,
     subnets: routing.reverseSubnets(),
   }

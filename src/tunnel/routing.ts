@@ -57,11 +57,12 @@ export class Routing {
   async start(network: Network, signal: AbortSignal): Promise<void> {
     // What a tunnel before this one has left is in use.
     this.#direct = ownSubnets(await readKernelRoutes())
-    this.#network = network
     const first = Promise.withResolvers<void>()
     const { watchNetworks = watchOwnNetworks } = this.#options
     void watchNetworks((networks) => {
       this.#networks = networks
+      // Not before: the first routes must be the right ones.
+      this.#network = network
       first.resolve()
       this.#update()
     }, signal)

@@ -93,7 +93,12 @@ export class WorkloadDialer implements Dialer {
       .catch(() => {
         throw new DialError('EHOSTUNREACH')
       })
-    return mux.open(formatRequest(request), signal)
+    try {
+      return await mux.open(formatRequest(request), signal)
+    } catch (error) {
+      // Died with its pipe: nobody has given a verdict, so the app's kernel may ask again.
+      throw mux.pipe.isClosed && !signal.aborted ? new DialError('ETIMEDOUT') : error
+    }
   }
 
   /** Where the next strand leads: the same Pod for as long as there is that Pod. */

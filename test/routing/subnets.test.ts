@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { parse } from 'yaml'
+import { VERSION } from '../../src/base/version.ts'
 import { ensureManager, leftovers, probe, quitAll } from '../helpers/cluster.ts'
 import { deviceOf, podAddress, routingOf } from '../helpers/routing.ts'
-import { eventually, kubectl, tpx, tpxOk } from '../helpers/tpx.ts'
+import { eventually, kubectl, run, tpx, tpxOk } from '../helpers/tpx.ts'
 
 const name = 'subnets'
+const TUNNEL_IMAGE = `tpx/tunnel:${VERSION}`
 
 /** Address of the API server as the kubeconfig has it; undefined where that is a name or loopback. */
 function apiAddress(): string | undefined {
@@ -25,6 +27,24 @@ function writeTemporary(object: object): string {
   return path
 }
 
+/** The workload `tcp` under another address; port 7007 takes connections and is silent. */
+function serviceAt(clusterIP: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'tpx-test-more', namespace: 'default' },
+    spec: { clusterIP, ports: [{ port: 7007 }], selector: { app: 'tcp' } },
+  }
+}
+
+/** Connects to that Service, and tells how the connection ended. */
+const HOLD = `
+  const socket = require('node:net').connect(7007, '10.99.77.7')
+  let told = 'never open'
+  socket.on('connect', () => { told = 'open' }).resume()
+  socket.on('error', ({ code }) => console.log(told, code)).on('end', () => console.log(told, 'end'))
+`
+
 /** Addresses of the nodes, as Kubernetes has them. */
 async function nodeAddresses(): Promise<string[]> {
   const path = 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}'
@@ -38,6 +58,7 @@ describe('subnets of the cluster', () => {
     await tpxOk(['connect', '--name', name])
   })
   after(async () => {
+    await kubectl('delete', 'service', 'tpx-test-more', '--ignore-not-found')
     await kubectl('delete', 'servicecidr', 'tpx-test-more', '--ignore-not-found')
     await quitAll()
   })
@@ -63,8 +84,26 @@ describe('subnets of the cluster', () => {
     await kubectl('create', '--filename', writeTemporary(object))
     await eventually('the new range to be routed', async () => (await deviceOf(name, '10.99.77.1')) === 'tpx0', 6000)
     assert.ok((await routingOf(name)).routed.includes('10.99.77.0/24'))
+
+    await kubectl('create', '--filename', writeTemporary(serviceAt('10.99.77.7')))
+    await eventually('the Service to answer', async () => /connected/.test(await probe(name, 'tcp', '10.99.77.7:7007')), 20_000)
+    const held = run('docker', [
+      'run',
+      '--rm',
+      '--network',
+      `container:tpx-${name}-holder`,
+      '--entrypoint',
+      'node',
+      TUNNEL_IMAGE,
+      '-e',
+      HOLD,
+    ])
+    await eventually('the connection to be open', async () => (await routingOf(name)).routed.length > 0, 2000)
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    await kubectl('delete', 'service', 'tpx-test-more')
     await kubectl('delete', 'servicecidr', 'tpx-test-more')
     await eventually('the range to be gone', async () => (await deviceOf(name, '10.99.77.1')) === 'eth0', 6000)
+    assert.equal((await held).trim(), 'open ECONNRESET')
   })
 
   test('a ping is answered by the Pod itself, whatever its size', async () => {

@@ -63,14 +63,12 @@ describe('overlap with a network of the host', () => {
   })
 })
 
-describe('overlap with a Docker network that the connection joins', () => {
+describe('overlap with the Docker network that the connection is on', () => {
   const network = 'tpx-test-overlap'
   const sibling = 'tpx-test-sibling'
   before(async () => {
     await quitAll()
     await ensureManager()
-    // The engine refuses networks that a route of the container is in the way of; virtual addresses leave the way free.
-    await tpxOk(['connect', '--name', name, '--vnat', '10.96.0.0/16'])
     await docker('network', 'create', '--subnet', '10.96.128.0/24', '--label', 'tpx.test=suite', network)
     await docker('run', '--detach', '--name', sibling, '--network', network, '--ip', '10.96.128.77', SAMPLE_IMAGE, 'web')
   })
@@ -81,7 +79,11 @@ describe('overlap with a Docker network that the connection joins', () => {
   })
 
   test('both the cluster and the Docker network are reached', async () => {
-    await docker('network', 'connect', network, `tpx-${name}-holder`)
+    const { stderr } = await tpxOk(['connect', '--name', name, '--network', network])
+    assert.match(
+      stderr,
+      /Subnet 10\.96\.0\.0\/16 of the cluster overlaps with 10\.96\.128\.0\/24 \(a Docker network of the connection, eth0\)/,
+    )
     const virtual = await lookup('web-app')
     assert.match(virtual, VIRTUAL)
     assert.match(await probe(name, 'get', 'http://web-app/'), /NAME=web-app-in-cluster/)
@@ -96,6 +98,29 @@ describe('overlap with a Docker network that the connection joins', () => {
     await new Promise((resolve) => setTimeout(resolve, 6000))
     await docker('kill', `tpx-${name}-tunnel`)
     await eventually('the new tunnel to dial', async () => (await probe(name, 'tcp', `${virtual}:7001`)).includes('connected'), 15_000)
+  })
+})
+
+describe('a Docker network that is joined later', () => {
+  const network = 'tpx-test-later'
+  before(async () => {
+    await quitAll()
+    await ensureManager()
+    await docker('network', 'create', '--subnet', '10.96.129.0/24', '--label', 'tpx.test=suite', network)
+  })
+  after(async () => {
+    await quitAll()
+    await docker('network', 'rm', network).catch(() => '')
+  })
+
+  test('is refused by the engine while a route is in the way, and reached beside virtual addresses', async () => {
+    const join = (): Promise<string> => docker('network', 'connect', network, `tpx-${name}-holder`)
+    await tpxOk(['connect', '--name', name])
+    await assert.rejects(join(), /conflicts with existing route/)
+    await quitAll()
+    await tpxOk(['connect', '--name', name, '--vnat', 'service'])
+    await join()
+    assert.match(await probe(name, 'get', 'http://web-app/'), /NAME=web-app-in-cluster/)
   })
 })
 

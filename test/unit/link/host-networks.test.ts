@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { apiAddresses } from '../../../src/link/host-facts.ts'
-import { engineIsHere, hostNetworks, parseNetworks, selectNetworks } from '../../../src/link/host-networks.ts'
+import { engineIsHere, hostNetworks, parseNetstat, parseNetworks, selectNetworks } from '../../../src/link/host-networks.ts'
 
 test('selectNetworks() keeps what a cluster may get in the way of, VPNs included', () => {
   const all = [
@@ -53,4 +53,28 @@ test('apiAddresses() resolves the server, without loopback', async () => {
   assert.deepEqual(await apiAddresses('https://localhost:6443'), [])
   assert.deepEqual(await apiAddresses('https://no-such-host.invalid'), [])
   assert.deepEqual(await apiAddresses('nonsense'), [])
+})
+
+test('parseNetstat() reads the short destinations of macOS, VPNs included', () => {
+  const table = `Routing tables
+
+Internet:
+Destination        Gateway            Flags               Netif Expire
+default            192.168.1.1        UGScg                 en0
+10                 utun4              USc                 utun4
+10.20.30/24        utun4              USc                 utun4
+127                127.0.0.1          UCS                   lo0
+127.0.0.1          127.0.0.1          UH                    lo0
+172.16/12          10.8.0.1           UGSc                utun4
+192.168.1          link#11            UCS                   en0      !
+192.168.1.1/32     link#11            UCS                   en0      !
+192.168.1.7        a4:83:e7:1:2:3     UHLWI                 en0   1180
+224.0.0/4          link#11            UmCS                  en0      !
+`
+  assert.deepEqual(selectNetworks(parseNetstat(table)), [
+    { cidr: '10.0.0.0/8', name: 'utun4 of the host' },
+    { cidr: '10.20.30.0/24', name: 'utun4 of the host' },
+    { cidr: '172.16.0.0/12', name: 'utun4 of the host' },
+    { cidr: '192.168.1.0/24', name: 'en0 of the host' },
+  ])
 })

@@ -3,7 +3,13 @@ import { describe, it } from 'node:test'
 import { TYPE } from '../../../src/dns/codes.ts'
 import { encodeName, makeRecord, splitRecords } from '../../../src/dns/records.ts'
 import { parseAddress } from '../../../src/netstack/ip-address.ts'
-import { lookupTranslated, reverseName, translateLiterals, translateRecords } from '../../../src/tunnel/address-translation.ts'
+import {
+  lookupTranslated,
+  reverseName,
+  translateLiterals,
+  translateMapping,
+  translateRecords,
+} from '../../../src/tunnel/address-translation.ts'
 import { VirtualAddresses } from '../../../src/tunnel/virtual-addresses.ts'
 
 const record = (name: string, type: number, data: Uint8Array): Buffer => makeRecord(type, 5, data, encodeName(name))
@@ -57,6 +63,16 @@ describe('address translation', () => {
     assert.equal(reverseName('10.96.0.7'), '7.0.96.10.in-addr.arpa')
     assert.equal(reverseName('fd00:10::7'), `7.${'0.'.repeat(23)}0.1.0.0.0.0.d.f.ip6.arpa`)
     assert.equal(reverseName('fd00:10::7').length, 32 * 2 - 1 + '.ip6.arpa'.length)
+  })
+
+  it('translateMapping() changes a mapping to an address, and none to a name', () => {
+    const aliasOf = (aliasFor: string): string => translateMapping({ aliasFor, name: 'db' }, aMapping()).aliasFor
+    assert.deepEqual(['10.96.0.7', '10.97.0.7', 'db.example.com', '10.96'].map(aliasOf), [
+      '246.246.128.7',
+      '10.97.0.7',
+      'db.example.com',
+      '10.96',
+    ])
   })
 
   it('translateLiterals() finds addresses in values, but not subnets, versions and longer numbers', () => {
