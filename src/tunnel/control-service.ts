@@ -8,6 +8,7 @@ import type { ControlMethod, ControlMethods, Leg, SessionStatus, TunnelSnapshot,
 import { serveControl } from '../wire/control-channel.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
+import type { ClientSettings } from './client-settings.ts'
 import type { DataSession } from './data-session.ts'
 import type { ManagerSession } from './manager-session.ts'
 import type { Readiness } from './readiness.ts'
@@ -20,6 +21,7 @@ const RESUME_LIMIT_MS = 1000
 
 type Options = {
   attachments: Attachments
+  client: ClientSettings
   data: DataSession
   logger: Logger
   manager: ManagerSession
@@ -48,6 +50,7 @@ export class ControlService {
     const { attachments, settings, workloads } = options
     this.#handlers = {
       attach: (params, progress) => attachments.attach(params, progress),
+      config: async () => ({ client: options.client.client, manager: options.client.manager }),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),

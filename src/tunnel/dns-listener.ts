@@ -47,7 +47,7 @@ export function makeResolver({ carrier, client, manager, settings }: Options): R
         excludeSuffixes ?? (cluster && cluster.excludeSuffixes.length > 0 ? cluster.excludeSuffixes : DEFAULT_EXCLUDE_SUFFIXES),
       includeSuffixes: includeSuffixes ?? cluster?.includeSuffixes ?? [],
       namespace: settings.namespace,
-      subnets: cluster ? allSubnets(cluster) : [],
+      subnets: cluster ? allSubnets(cluster, client.value) : [],
     }
   }
   const upstreams = {

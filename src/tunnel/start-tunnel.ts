@@ -21,11 +21,16 @@ const STOP_LIMIT_MS = 4000
 export type Tunnel = { stop(): Promise<void> }
 
 /** Keeps routes in step with what the manager says about the cluster. */
-function followSubnets(manager: ManagerSession, network: Network, { logger, readiness }: { logger: Logger; readiness: Readiness }): void {
+function followSubnets(
+  manager: ManagerSession,
+  network: Network,
+  { client, logger, readiness }: { client: ClientSettings; logger: Logger; readiness: Readiness },
+): void {
   let applied = ''
   let running = Promise.resolve()
-  manager.state.onChange(({ cluster }) => {
-    const subnets = cluster ? allSubnets(cluster) : []
+  const follow = (): void => {
+    const { cluster } = manager.state.value
+    const subnets = cluster ? allSubnets(cluster, client.value) : []
     const text = subnets.join(' ')
     if (!cluster || text === applied) return
     applied = text
@@ -39,24 +44,26 @@ function followSubnets(manager: ManagerSession, network: Network, { logger, read
         applied = ''
         logger.error(`routes could not be set: ${messageOf(error)}`)
       })
-  })
+  }
+  manager.state.onChange(follow)
+  client.onChange(follow)
 }
 
 /** Builds the parts and starts them. @param onQuit is called when a client asked the tunnel to end */
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
   const carrier: Carrier = await openCarrier(settings.carrier)
   const client = new ClientSettings(settings.clientConfig)
-  const manager = new ManagerSession({ carrier, logger, settings })
+  const manager = new ManagerSession({ carrier, client, logger, settings })
   const data = new DataSession({ carrier, logger, manager, managerNamespace: settings.managerNamespace })
   const readiness = new Readiness({ data, manager })
-  const attachments = new Attachments({ carrier, logger, manager, settings })
+  const attachments = new Attachments({ carrier, client, logger, manager, settings })
   const workloads = new WorkloadList(manager)
   const onResume = (snapshot: TunnelSnapshot | null): void => {
     if (snapshot?.sessionId) manager.resume(snapshot.sessionId)
     attachments.resume(snapshot?.attachments ?? [])
     void manager.run(signal)
   }
-  const control = new ControlService({ attachments, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
+  const control = new ControlService({ attachments, client, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
   const ending = new AbortController()
   const { signal } = ending
   const resolver = makeResolver({ carrier, client, logger, manager, settings })
@@ -65,7 +72,7 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   void control.run(carrier, signal)
   void data.run(signal)
   const network = await startNetwork({ dialer: data, logger })
-  followSubnets(manager, network, { logger, readiness })
+  followSubnets(manager, network, { client, logger, readiness })
   manager.state.patch({})
   void serveDns(resolver, network.address4, { logger, onListening: () => readiness.dnsListens(), signal })
 

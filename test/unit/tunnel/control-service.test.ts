@@ -21,13 +21,14 @@ type ControlFixture = Fixture & {
 /** The link's ends of the control streams that the tunnel opens, the newest last. */
 async function startControl(t: TestContext): Promise<ControlFixture> {
   const fixture = await startFixture(t)
-  const { attachments, data, session: manager } = fixture
+  const { attachments, clientSettings, data, session: manager } = fixture
   const readiness = new Readiness({ data, manager })
   const workloads = new WorkloadList(manager)
   const resumed: (TunnelSnapshot | null)[] = []
   let quits = 0
   const service = new ControlService({
     attachments,
+    client: clientSettings,
     data,
     logger: silentLogger(),
     manager,
