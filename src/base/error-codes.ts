@@ -15,6 +15,7 @@ export const ERROR_CODES = {
   CARRIER_FAILED: ['failed', 'The tunnel cannot reach the link on the host, or the other way round.'],
   CHART_INVALID: ['usage', 'The chart values are not valid.'],
   CLUSTER_TOO_OLD: ['prerequisite', 'The cluster is older than Kubernetes 1.29.'],
+  CONFIG_INVALID: ['usage', 'The configuration (config.yml, an environment variable, an extension of the kubeconfig) is not valid.'],
   CONNECTION_AMBIGUOUS: ['usage', 'Several connections exist; one must be named.'],
   CONNECTION_EXISTS: ['conflict', 'A connection of that name exists with other settings.'],
   CONNECTION_NOT_FOUND: ['usage', 'There is no such connection.'],

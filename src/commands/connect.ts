@@ -1,4 +1,4 @@
-import { connectFlags } from '../cli/flags.ts'
+import { configOfFlags, connectFlags } from '../cli/flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { connectionName } from '../session/connection-name.ts'
@@ -10,14 +10,16 @@ export default class Connect extends TpxCommand<typeof Connect> {
   static override flags = connectFlags
 
   protected async answer(): Promise<Answer> {
-    const { carrier, name, 'manager-namespace': managerNamespace } = this.flags
+    const { name } = this.flags
     const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
     const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
-    const settings = { ...kube, kubeconfig, managerNamespace, name: connectionName(name, kube) }
+    const settings = { ...kube, kubeconfig, name: connectionName(name, kube) }
+    const { readClientConfig } = await import('../session/client-config.ts')
+    const { config, warnings } = readClientConfig({ context: kube.context, flags: configOfFlags(this.flags), kubeconfig })
+    this.warnAll(warnings)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({
-      carrier,
-      clientConfig: {},
+      clientConfig: config,
       engine,
       network: {},
       onProgress: (text) => this.progress(text),
@@ -25,8 +27,8 @@ export default class Connect extends TpxCommand<typeof Connect> {
       settings,
     })
     connected.control.close()
-    const { isNew, session } = connected
-    const data = { ...connected.settings, isNew, session }
+    const { changed, isNew, session } = connected
+    const data = { ...connected.settings, changed, isNew, session }
     const text = [
       `${isNew ? 'Connected' : 'Already connected'} to context "${kube.context}", namespace "${kube.namespace}" as "${settings.name}" (${session.managerName} ${session.managerVersion})`,
       `Subnets: ${[...session.serviceSubnets, ...session.podSubnets].join(', ')}`,

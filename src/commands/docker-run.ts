@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core'
 import type { TpxError } from '../base/error.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
-import { connectFlags, interceptFlags } from '../cli/flags.ts'
+import { configOfFlags, connectFlags, interceptFlags } from '../cli/flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
 import { holderNetwork } from '../container/holder-network.ts'
 import { connectionName } from '../session/connection-name.ts'
@@ -38,21 +38,24 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
   }
 
   protected async answer(): Promise<Answer> {
-    const { carrier, name, service = null, 'manager-namespace': managerNamespace } = this.flags
+    const { name, service = null } = this.flags
     const run = parseDockerRunArguments(this.rest)
     const network = holderNetwork(run.holder)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
     const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
     const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
-    const settings = { ...kube, kubeconfig, managerNamespace, name: connectionName(name, kube) }
+    const settings = { ...kube, kubeconfig, name: connectionName(name, kube) }
+    const { readClientConfig } = await import('../session/client-config.ts')
+    const { config, warnings } = readClientConfig({ context: kube.context, flags: configOfFlags(this.flags), kubeconfig })
+    this.warnAll(warnings)
     const onProgress = (text: string): void => this.progress(text)
     const [{ connect }, { dockerRun }, engine] = await Promise.all([
       import('../session/connect.ts'),
       import('../session/docker-run.ts'),
       dockerEngine(),
     ])
-    const connected = await connect({ carrier, clientConfig: {}, engine, network, onProgress, root: this.config.root, settings })
+    const connected = await connect({ clientConfig: config, engine, network, onProgress, root: this.config.root, settings })
     const attach = {
       kind: 'intercept' as const,
       localPort,

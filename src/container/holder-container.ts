@@ -1,6 +1,5 @@
 import { VERSION } from '../base/version.ts'
 import type { ContainerSpec } from './container-engine.ts'
-import { tunnelImage } from './image.ts'
 import { LABEL } from './labels.ts'
 
 /** What makes a connection: the settings that its containers are labelled with, so that a dead link can be started again. */
@@ -8,6 +7,8 @@ export type ConnectionSettings = {
   carrier: 'exec' | 'unix'
   context: string
   kubeconfig: string | null
+  /** How much the link logs. */
+  linkLogLevel: string
   managerNamespace: string
   name: string
   namespace: string
@@ -34,6 +35,7 @@ export function connectionLabels(settings: ConnectionSettings, role: string): Re
     [LABEL.connection]: settings.name,
     [LABEL.context]: settings.context,
     ...(settings.kubeconfig === null ? {} : { [LABEL.kubeconfig]: settings.kubeconfig }),
+    [LABEL.linkLogLevel]: settings.linkLogLevel,
     [LABEL.managerNamespace]: settings.managerNamespace,
     [LABEL.namespace]: settings.namespace,
     [LABEL.role]: role,
@@ -50,8 +52,11 @@ export function holderName(connection: string): string {
  * The container that owns the network namespace and does nothing else, so that it never has to restart (every container
  * that joined it would be left with only `lo`). It carries what Docker refuses on joining containers.
  */
-export function holderSpec(settings: ConnectionSettings, options: { clusterDomain: string; network: HolderNetwork }): ContainerSpec {
-  const { clusterDomain, network } = options
+export function holderSpec(
+  settings: ConnectionSettings,
+  options: { clusterDomain: string; image: string; network: HolderNetwork },
+): ContainerSpec {
+  const { clusterDomain, image, network } = options
   return {
     name: holderName(settings.name),
     Cmd: IDLE,
@@ -72,7 +77,7 @@ export function holderSpec(settings: ConnectionSettings, options: { clusterDomai
       // Docker turns IPv6 off on a network without it; the tunnel's port 53 needs no capability when ports start at 0.
       Sysctls: { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv6.conf.all.disable_ipv6': '0' },
     },
-    Image: tunnelImage(),
+    Image: image,
     Labels: connectionLabels(settings, 'holder'),
     User: '65534:65534',
   }

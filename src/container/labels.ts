@@ -9,6 +9,7 @@ export const LABEL = {
   connection: 'dev.tpx.connection',
   context: 'dev.tpx.context',
   kubeconfig: 'dev.tpx.kubeconfig',
+  linkLogLevel: 'dev.tpx.link-log-level',
   managerNamespace: 'dev.tpx.manager-namespace',
   namespace: 'dev.tpx.namespace',
   /** Id of the `docker-run` that made it; the link removes it when that process is gone. */

@@ -5,45 +5,75 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { asTpxError, messageOf, TpxError } from '../base/error.ts'
 import type { ContainerEngine, EngineInfo } from '../container/container-engine.ts'
 import { type ConnectionSettings, holderName, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
+import { tunnelImage } from '../container/image.ts'
 import { LABEL } from '../container/labels.ts'
 import { tunnelName, tunnelSpec } from '../container/tunnel-container.ts'
-import type { ClientConfig } from '../wire/client-config.ts'
+import { type CarrierChoice, type ClientConfig, CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
 import type { ControlClient } from '../wire/control-channel.ts'
 import type { SessionStatus } from '../wire/control.ts'
+import { changedKeys } from './config-view.ts'
 import { type Connection, listConnections } from './connection.ts'
 import { openControl, spawnLink } from './link-process.ts'
 import { runtimeDir } from './runtime-dir.ts'
 
 /** What to connect to, and how. */
 export type ConnectOptions = {
-  carrier: 'auto' | 'exec' | 'unix'
   /** What flags, config.yml and kubeconfig set; the tunnel puts the manager's defaults beneath it. */
   clientConfig: ClientConfig
   engine: ContainerEngine
   network: HolderNetwork
   onProgress: (text: string) => void
   root: string
-  settings: Omit<ConnectionSettings, 'carrier'>
+  settings: Omit<ConnectionSettings, 'carrier' | 'linkLogLevel' | 'managerNamespace'>
 }
 
-/** A connection that is up. `isNew` is false when it was there before. */
-export type Connected = { control: ControlClient; holderId: string; isNew: boolean; session: SessionStatus; settings: ConnectionSettings }
+/**
+ * A connection that is up. `isNew` is false when it was there before; `changed` names what was set in another way when it was made
+ * (keys of ClientConfig): that stays in force until it ends.
+ */
+export type Connected = {
+  changed: string[]
+  control: ControlClient
+  holderId: string
+  isNew: boolean
+  session: SessionStatus
+  settings: ConnectionSettings
+}
 
 const CLUSTER_DOMAIN = 'cluster.local'
-const CONNECT_MS = 30_000
 
 /** A socket can be shared by bind mount only where the engine runs on this very kernel and sees this file system. */
-function chooseCarrier(wanted: ConnectOptions['carrier'], info: EngineInfo): 'exec' | 'unix' {
+function chooseCarrier(wanted: CarrierChoice, info: EngineInfo): 'exec' | 'unix' {
   if (wanted !== 'auto') return wanted
   const host = process.env['DOCKER_HOST'] ?? 'unix://'
   return host.startsWith('unix://') && info.kernelVersion === release() && info.hostName === hostname() && !info.rootless ? 'unix' : 'exec'
 }
 
-async function checkExisting(engine: ContainerEngine, { network, settings }: ConnectOptions): Promise<Connection | undefined> {
+/** What a configuration sets before there is a session, with the defaults of what it does not say. */
+function startSettings({ cluster, docker, logLevels, timeouts }: ClientConfig) {
+  const defaults = CLIENT_CONFIG_DEFAULTS
+  return {
+    carrier: docker?.carrier ?? defaults.docker.carrier,
+    clusterDomain: cluster?.clusterDomain ?? CLUSTER_DOMAIN,
+    connectMs: timeouts?.trafficManagerConnect ?? defaults.timeouts.trafficManagerConnect,
+    linkLogLevel: logLevels?.link ?? defaults.logLevels.link,
+    managerNamespace: cluster?.defaultManagerNamespace ?? defaults.cluster.defaultManagerNamespace,
+    tunnelLogLevel: logLevels?.tunnel ?? defaults.logLevels.tunnel,
+  }
+}
+
+async function checkExisting(
+  engine: ContainerEngine,
+  { clientConfig, network, settings }: ConnectOptions,
+): Promise<Connection | undefined> {
   const existing = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
   if (!existing) return undefined
   const { context, managerNamespace, namespace } = existing.settings
-  const wanted = { context: settings.context, managerNamespace: settings.managerNamespace, namespace: settings.namespace }
+  const wanted = {
+    context: settings.context,
+    managerNamespace: startSettings(clientConfig).managerNamespace,
+    namespace: settings.namespace,
+  }
   if (JSON.stringify({ context, managerNamespace, namespace }) !== JSON.stringify(wanted))
     throw new TpxError('CONNECTION_EXISTS', `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"`, {
       hint: 'Give this one another name with --name, or run "tpx quit" first',
@@ -89,15 +119,17 @@ async function watchTunnel(engine: ContainerEngine, id: string, signal: AbortSig
 async function startTunnel(options: ConnectOptions, settings: ConnectionSettings, holderId: string): Promise<string> {
   const { engine } = options
   const user = userInfo().username
+  const start = startSettings(options.clientConfig)
   const id = await engine.createContainer(
     tunnelSpec(settings, {
       carrierDir: join(runtimeDir(settings.name), 'carrier'),
       clientConfig: options.clientConfig,
       clientName: `${user}@${hostname()}`,
-      clusterDomain: CLUSTER_DOMAIN,
+      clusterDomain: start.clusterDomain,
       holderId,
+      image: tunnelImage(options.clientConfig.images),
       installId: createHash('sha256').update(`${hostname()} ${user}`).digest('hex').slice(0, 32),
-      logLevel: process.env['TPX_LOG_LEVEL'] ?? 'info',
+      logLevel: start.tunnelLogLevel,
     }),
   )
   await engine.startContainer(id).catch((error: unknown) => {
@@ -112,11 +144,13 @@ async function ensureContainers(
   settings: ConnectionSettings,
   existing: Connection | undefined,
 ): Promise<{ holderId: string; tunnelId: string }> {
-  const { engine, network } = options
+  const { clientConfig, engine, network } = options
+  const { clusterDomain } = startSettings(clientConfig)
   const find = (role: string) => existing?.containers.find(({ labels }) => labels[LABEL.role] === role)
   const holder = find('holder')
   let tunnel = find('tunnel')
-  const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain: CLUSTER_DOMAIN, network })))
+  const image = tunnelImage(clientConfig.images)
+  const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain, image, network })))
   if (holder?.state !== 'running') await engine.startContainer(holderId)
   // A tunnel that joined another holder can never start again.
   if (tunnel && (!holder || (await engine.inspect(tunnel.id)).HostConfig.NetworkMode !== `container:${holderId}`)) {
@@ -131,9 +165,10 @@ async function ensureContainers(
   return { holderId, tunnelId: tunnel.id }
 }
 
-async function ensureLink(options: ConnectOptions, carrier: ConnectOptions['carrier']): Promise<ControlClient> {
-  const { root, settings } = options
-  const { context, kubeconfig, managerNamespace, name, namespace } = settings
+async function ensureLink(options: ConnectOptions, carrier: CarrierChoice): Promise<ControlClient> {
+  const { clientConfig, root, settings } = options
+  const { context, kubeconfig, name, namespace } = settings
+  const { linkLogLevel, managerNamespace } = startSettings(clientConfig)
   const live = await openControl(name)
   if (live) return live
   await spawnLink({
@@ -142,6 +177,7 @@ async function ensureLink(options: ConnectOptions, carrier: ConnectOptions['carr
     context,
     holderName: holderName(name),
     kubeconfig,
+    logLevel: linkLogLevel,
     managerNamespace,
     namespace,
     root,
@@ -175,15 +211,26 @@ export async function connect(options: ConnectOptions): Promise<Connected> {
   let control: ControlClient | undefined
   const stop = new AbortController()
   try {
-    control = await ensureLink(options, existing?.settings.carrier ?? options.carrier)
-    const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(options.carrier, await info) }
+    const { carrier, connectMs, linkLogLevel, managerNamespace } = startSettings(options.clientConfig)
+    control = await ensureLink(options, existing?.settings.carrier ?? carrier)
+    const settings = {
+      ...options.settings,
+      carrier: existing?.settings.carrier ?? chooseCarrier(carrier, await info),
+      linkLogLevel,
+      managerNamespace,
+    }
     onProgress(existing ? `Using connection "${settings.name}"` : `Starting connection "${settings.name}"`)
     const { holderId, tunnelId } = await ensureContainers(options, settings, existing)
     const session = await Promise.race([
-      control.call('connect', { timeoutMs: CONNECT_MS }, { onProgress }),
+      control.call('connect', { timeoutMs: connectMs }, { onProgress }),
       watchTunnel(engine, tunnelId, stop.signal),
     ])
-    return { control, holderId, isNew: !existing, session, settings }
+    // A tunnel of an older version has no such method.
+    const made = existing && (await control.call('config', {}).catch(() => undefined))
+    const changed = made ? changedKeys(made.client, options.clientConfig) : []
+    if (changed.length > 0)
+      onProgress(`The connection keeps the settings it was made with; "tpx quit" and a new connect change ${changed.join(', ')}`)
+    return { changed, control, holderId, isNew: !existing, session, settings }
   } catch (error) {
     await undo(options, existing, control).catch(() => {})
     throw asTpxError(error)

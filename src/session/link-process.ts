@@ -16,6 +16,7 @@ export type LinkOptions = {
   holderName: string
   /** Absolute, because the link runs in "/"; several are joined as in $KUBECONFIG. Null: the default file. */
   kubeconfig: string | null
+  logLevel: string
   managerNamespace: string
   namespace: string
   /** Root of the installed package, where dist/ is. */
@@ -49,6 +50,7 @@ export async function spawnLink(options: LinkOptions): Promise<void> {
     connection: options.connection,
     context: options.context,
     'holder-container': options.holderName,
+    'log-level': options.logLevel,
     'manager-namespace': options.managerNamespace,
     namespace: options.namespace,
     'runtime-dir': runtimeDir(options.connection),

@@ -176,3 +176,9 @@ void complete
 export const CLIENT_CONFIG_KEYS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
   Object.entries(clientConfigSchema.entries).map(([name, { wrapped }]) => [name, Object.keys(wrapped.pipe[0].entries)]),
 )
+
+/** The keys of the entries of those lists that hold maps: name of the list -> keys. */
+export const CLIENT_CONFIG_ENTRY_KEYS: Readonly<Record<string, readonly string[]>> = {
+  'dns.mappings': Object.keys(mapping.entries),
+  'routing.proxyVia': Object.keys(proxyVia.entries),
+}

@@ -87,6 +87,11 @@ export const CLIENT_CONFIG_DEFAULTS = {
 /** Lists of several sources that are united; every other value of a source replaces those of the sources beneath. */
 const UNITED: ReadonlySet<string> = new Set(['routing.neverProxySubnets'])
 
+/** Tells whether the lists of several sources are united. @param key as in "routing.neverProxySubnets" */
+export function isUnited(key: string): boolean {
+  return UNITED.has(key)
+}
+
 /** Lays configurations over each other. @param layers the first wins */
 export function mergeClientConfigs(layers: readonly ClientConfig[]): ClientConfig {
   const merged: Record<string, Record<string, unknown>> = {}
@@ -95,8 +100,8 @@ export function mergeClientConfigs(layers: readonly ClientConfig[]): ClientConfi
       const target = (merged[section] ??= {})
       for (const [key, value] of Object.entries(values)) {
         const above = target[key]
-        if (UNITED.has(`${section}.${key}`))
-          target[key] = [...new Set([...((above as string[] | undefined) ?? []), ...(value as string[])])]
+        if (value === undefined) continue
+        if (isUnited(`${section}.${key}`)) target[key] = [...new Set([...((above as string[] | undefined) ?? []), ...(value as string[])])]
         else if (above === undefined) target[key] = value
       }
     }

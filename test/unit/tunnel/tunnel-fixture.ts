@@ -48,10 +48,11 @@ export async function startFixture(
     after?: { fixture: Pick<Fixture, 'agents' | 'manager'>; snapshot: TunnelSnapshot }
     attachLimitMs?: number
     clientConfig?: ClientConfig
+    manager?: FakeManager
   } = {},
 ): Promise<Fixture> {
   const { after } = options
-  const manager = after?.fixture.manager ?? (await new FakeManager().start())
+  const manager = options.manager ?? after?.fixture.manager ?? (await new FakeManager().start())
   const agents = after?.fixture.agents ?? new Map<string, FakeAgent>()
   const link: Fixture['link'] = { down: null }
   const carrier: Carrier = {
