@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   MANAGER_UNREACHABLE: ['failed', 'The traffic-manager does not answer.'],
   MOUNT_FAILED: ['failed', 'A volume of the workload could not be mounted.'],
   NAMESPACE_NOT_FOUND: ['usage', 'The cluster has no such namespace.'],
+  NAMESPACE_NOT_SELECTED: ['prerequisite', "The traffic-manager's webhook does not see the Pods of that namespace."],
   POD_NOT_FOUND: ['failed', 'The namespace has no such Pod, or the Service has no ready one.'],
   PORT_CONFLICT: ['conflict', 'Somebody else holds an attachment of that port.'],
   PORT_FORWARD_FAILED: ['failed', 'The Kubernetes API or the node does not open a stream to the Pod.'],

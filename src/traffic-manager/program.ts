@@ -20,6 +20,7 @@ import { NameLookup } from './name-lookup.ts'
 import type { Settings } from './settings.ts'
 import { State } from './state.ts'
 import { TunnelRelay } from './tunnel-relay.ts'
+import { webhookScope } from './webhook-scope.ts'
 import { WorkloadWatches } from './workload-watch.ts'
 
 /** How often silent sessions are looked for. */
@@ -83,7 +84,11 @@ async function makePorts({ cluster, kubernetes, logger, settings }: Parts, injec
     clientConfig,
     clusterInfo,
     dialer: dialerWith(checkDestination),
-    injector: injectorAdapter(injector, cluster, state),
+    injector: injectorAdapter(injector, {
+      checkScope: webhookScope({ kubernetes, managerNamespace: settings.namespace, webhooks: cluster }),
+      cluster,
+      state,
+    }),
     logger,
     managerInstallId: (await namespaceUid(kubernetes, settings.namespace)) ?? '',
     names: new NameLookup({ clusterDomain: settings.clusterDomain, resolve: dnsClient(settings.nameservers) }),

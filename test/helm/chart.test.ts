@@ -92,6 +92,9 @@ const VALUE_SETS: Record<string, { file?: string; set?: string[]; setString?: st
         timeouts: {intercept: 90, trafficManagerAPI: 1.5}`,
     set: ['client.intercept.defaultPort=3000', 'client.dns.excludes={a,b.c}'],
   },
+  'a namespace selector': {
+    file: 'namespaceSelector: {matchLabels: {team: shop}, matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [shop, "1"]}, {key: x, operator: Exists}]}',
+  },
   'no client configuration': { file: 'client: null' },
   'resources and others': {
     file: 'resources: {requests: {cpu: 1, memory: 1Gi}, limits: {cpu: null, ephemeral-storage: 1Gi}}',
@@ -212,6 +215,8 @@ test('Helm and tpx refuse the same values', async () => {
     'clientRbac.create=yes',
     'tolerations[0]=x',
     'client.dns.mapping={a}',
+    'namespaceSelector.matchExpressions[0].key=a',
+    'namespaceSelector.matchExpressions[0].key=a,namespaceSelector.matchExpressions[0].operator=Like',
     'client.dns.lookupTimeout=soon',
     'client.routing.alsoProxySubnets={10.0.0.0}',
     'client.intercept.defaultPort=70000',
