@@ -1,5 +1,6 @@
 import { Command, Errors, Flags, type Interfaces } from '@oclif/core'
 import { asTpxError, TpxError } from '../base/error.ts'
+import { refusedFlag } from './refused-flags.ts'
 import { formatAnswer, OUTPUT_FORMATS, type OutputFormat } from './output.ts'
 
 /** What a command gives back: the answer for machines, and the same in words for people. */
@@ -59,10 +60,7 @@ export abstract class TpxCommand<T extends typeof Command> extends Command {
 
   protected override async catch(error: Error & { exitCode?: number; oclif?: { exit?: number } }): Promise<void> {
     if (error instanceof Errors.ExitError) throw error
-    const failure =
-      error instanceof Errors.CLIError
-        ? new TpxError('USAGE', firstLine(error.message), { cause: error, hint: `Run "tpx ${this.id?.replaceAll(':', ' ') ?? ''} --help"` })
-        : asTpxError(error)
+    const failure = error instanceof Errors.CLIError ? this.usageError(error) : asTpxError(error)
     this.report(failure)
     this.exit(this.exitStatus(failure))
   }
@@ -70,6 +68,19 @@ export abstract class TpxCommand<T extends typeof Command> extends Command {
   /** The exit status for a failure of tpx itself; `docker-run` overrides it. */
   protected exitStatus(failure: TpxError): number {
     return failure.exitStatus
+  }
+
+  private usageError(error: Error): TpxError {
+    const refused = refusedFlag(this.argv)
+    if (refused)
+      return new TpxError('USAGE', `Flag --${refused.name} is not for tpx: the kubeconfig says who and where`, {
+        cause: error,
+        hint: refused.hint,
+      })
+    return new TpxError('USAGE', firstLine(error.message), {
+      cause: error,
+      hint: `Run "tpx ${this.id?.replaceAll(':', ' ') ?? ''} --help"`,
+    })
   }
 
   private report(failure: TpxError): void {

@@ -8,6 +8,16 @@ export const useFlag = {
 
 /** How to reach the cluster; shared by everything that may connect. */
 export const clusterFlags = {
+  as: Flags.string({ description: 'User to impersonate in the cluster.', helpGroup: 'CLUSTER', helpValue: 'USER' }),
+  'as-group': Flags.string({
+    dependsOn: ['as'],
+    description: 'Group to impersonate; may be given several times.',
+    helpGroup: 'CLUSTER',
+    helpValue: 'GROUP',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  'as-uid': Flags.string({ dependsOn: ['as'], description: 'UID to impersonate.', helpGroup: 'CLUSTER', helpValue: 'UID' }),
   context: Flags.string({ description: 'Context of the kubeconfig.', helpGroup: 'CLUSTER' }),
   kubeconfig: Flags.string({ description: 'Path of the kubeconfig; default: $KUBECONFIG, then ~/.kube/config.', helpGroup: 'CLUSTER' }),
   'manager-namespace': Flags.string({

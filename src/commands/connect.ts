@@ -1,8 +1,8 @@
 import { configOfFlags, connectFlags } from '../cli/flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { connectionName } from '../session/connection-name.ts'
-import { kubeconfigPaths, readKubeContext } from '../session/kube-context.ts'
+import { kubeconfigPaths } from '../session/kube-context.ts'
+import { connectionSettings } from '../session/connection-settings.ts'
 
 export default class Connect extends TpxCommand<typeof Connect> {
   static override summary = 'Connect to a cluster: containers that join the connection get its network, DNS and service names.'
@@ -10,13 +10,14 @@ export default class Connect extends TpxCommand<typeof Connect> {
   static override flags = connectFlags
 
   protected async answer(): Promise<Answer> {
-    const { name } = this.flags
-    const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
-    const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
-    const settings = { ...kube, kubeconfig, name: connectionName(name, kube) }
     const { readClientConfig } = await import('../session/client-config.ts')
-    const { config, warnings } = readClientConfig({ context: kube.context, flags: configOfFlags(this.flags), kubeconfig })
+    const { config, warnings } = readClientConfig({
+      context: this.flags.context,
+      flags: configOfFlags(this.flags),
+      kubeconfig: kubeconfigPaths(this.flags.kubeconfig),
+    })
     this.warnAll(warnings)
+    const settings = connectionSettings(this.flags, config)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({
       clientConfig: config,
@@ -30,7 +31,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
     const { changed, isNew, session } = connected
     const data = { ...connected.settings, changed, isNew, session }
     const text = [
-      `${isNew ? 'Connected' : 'Already connected'} to context "${kube.context}", namespace "${kube.namespace}" as "${settings.name}" (${session.managerName} ${session.managerVersion})`,
+      `${isNew ? 'Connected' : 'Already connected'} to context "${settings.context}", namespace "${settings.namespace}" as "${settings.name}" (${session.managerName} ${session.managerVersion})`,
       `Subnets: ${[...session.serviceSubnets, ...session.podSubnets].join(', ')}`,
       `Join it: docker run --network container:tpx-${settings.name}-holder IMAGE`,
     ]

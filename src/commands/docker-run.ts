@@ -4,9 +4,9 @@ import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { configOfFlags, connectFlags, interceptFlags } from '../cli/flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
 import { holderNetwork } from '../container/holder-network.ts'
-import { connectionName } from '../session/connection-name.ts'
+import { connectionSettings } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { kubeconfigPaths, readKubeContext } from '../session/kube-context.ts'
+import { kubeconfigPaths } from '../session/kube-context.ts'
 import { parsePortArgument, parseWorkloadArgument } from '../session/port-argument.ts'
 
 export default class DockerRun extends TpxCommand<typeof DockerRun> {
@@ -38,17 +38,19 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
   }
 
   protected async answer(): Promise<Answer> {
-    const { name, service = null } = this.flags
+    const { service = null } = this.flags
     const run = parseDockerRunArguments(this.rest)
     const network = holderNetwork(run.holder)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
-    const kubeconfig = kubeconfigPaths(this.flags.kubeconfig)
-    const kube = readKubeContext({ context: this.flags.context, kubeconfig, namespace: this.flags.namespace })
-    const settings = { ...kube, kubeconfig, name: connectionName(name, kube) }
     const { readClientConfig } = await import('../session/client-config.ts')
-    const { config, warnings } = readClientConfig({ context: kube.context, flags: configOfFlags(this.flags), kubeconfig })
+    const { config, warnings } = readClientConfig({
+      context: this.flags.context,
+      flags: configOfFlags(this.flags),
+      kubeconfig: kubeconfigPaths(this.flags.kubeconfig),
+    })
     this.warnAll(warnings)
+    const settings = connectionSettings(this.flags, config)
     const onProgress = (text: string): void => this.progress(text)
     const [{ connect }, { dockerRun }, engine] = await Promise.all([
       import('../session/connect.ts'),

@@ -2,11 +2,16 @@ import { VERSION } from '../base/version.ts'
 import type { ContainerSpec } from './container-engine.ts'
 import { LABEL } from './labels.ts'
 
-/** What makes a connection: the settings that its containers are labelled with, so that a dead link can be started again. */
+/** Whom the connection acts as in the cluster: kubectl's --as, --as-group and --as-uid. */
+export type Impersonation = { as?: string; asGroups?: string[]; asUid?: string }
+
+/** What makes a connection: the settings that its containers are labelled with, so that a dead link can be started again. No secret may ever be among them. */
 export type ConnectionSettings = {
   carrier: 'exec' | 'unix'
   context: string
-  kubeconfig: string | null
+  impersonate: Impersonation
+  /** Absolute paths, joined as in $KUBECONFIG. */
+  kubeconfig: string
   /** How much the link logs. */
   linkLogLevel: string
   managerNamespace: string
@@ -34,7 +39,8 @@ export function connectionLabels(settings: ConnectionSettings, role: string): Re
     [LABEL.carrier]: settings.carrier,
     [LABEL.connection]: settings.name,
     [LABEL.context]: settings.context,
-    ...(settings.kubeconfig === null ? {} : { [LABEL.kubeconfig]: settings.kubeconfig }),
+    ...(Object.keys(settings.impersonate).length ? { [LABEL.impersonate]: JSON.stringify(settings.impersonate) } : {}),
+    [LABEL.kubeconfig]: settings.kubeconfig,
     [LABEL.linkLogLevel]: settings.linkLogLevel,
     [LABEL.managerNamespace]: settings.managerNamespace,
     [LABEL.namespace]: settings.namespace,

@@ -8,6 +8,8 @@ export const LABEL = {
   carrier: 'dev.tpx.carrier',
   connection: 'dev.tpx.connection',
   context: 'dev.tpx.context',
+  /** JSON of {@link Impersonation}. */
+  impersonate: 'dev.tpx.impersonate',
   kubeconfig: 'dev.tpx.kubeconfig',
   linkLogLevel: 'dev.tpx.link-log-level',
   managerNamespace: 'dev.tpx.manager-namespace',

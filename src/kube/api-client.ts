@@ -3,8 +3,8 @@ import https from 'node:https'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { systemCode, TpxError } from '../base/error.ts'
 import { type ApiAttempt, apiError } from './api-error.ts'
-import { HttpStatusError, readBody, requesterFor, requestOptions } from './api-request.ts'
-import { serverOf } from './kubeconfig.ts'
+import { HttpStatusError, limitConnecting, readBody, requesterFor, requestOptions } from './api-request.ts'
+import { serverOf } from './server-address.ts'
 import type { List } from './objects.ts'
 
 type Request = { accept?: string; attempt: ApiAttempt; body?: unknown; contentType?: string; method: string; path: string }
@@ -118,9 +118,13 @@ export class ApiClient {
   }
 
   async #exchange(request: Request): Promise<{ body: string; status: number }> {
-    const timeout = AbortSignal.timeout(TIMEOUT_MS)
+    let timeout: AbortSignal | undefined
     try {
-      const response = await this.#respond(request, this.signal ? AbortSignal.any([this.signal, timeout]) : timeout)
+      // Before the clock runs: a credential plugin may have to wait for its user.
+      const options = await this.#options(request)
+      timeout = AbortSignal.timeout(TIMEOUT_MS)
+      const signal = this.signal ? AbortSignal.any([this.signal, timeout]) : timeout
+      const response = await this.#respond(request, { ...options, signal })
       const body = await readBody(response)
       const status = response.statusCode ?? 0
       if (status < 200 || status > 299) throw new HttpStatusError(status, body)
@@ -128,25 +132,26 @@ export class ApiClient {
     } catch (error) {
       if (error instanceof HttpStatusError) throw error
       if (this.signal?.aborted) throw interrupted()
-      throw apiError(timeout.aborted ? timeout.reason : error, this.kubeConfig, request.attempt)
+      throw apiError(timeout?.aborted ? timeout.reason : error, this.kubeConfig, request.attempt)
     }
   }
 
-  async #respond(
-    { accept = 'application/json', body, contentType, method, path }: Request,
-    signal: AbortSignal,
-  ): Promise<http.IncomingMessage> {
-    const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
+  #options({ accept = 'application/json', body, contentType }: Request): Promise<https.RequestOptions> {
     const headers: http.OutgoingHttpHeaders = { Accept: accept, ...(contentType ? { 'Content-Type': contentType } : {}) }
     // Node does not say by itself that a DELETE has a body: the server would take it for the next request.
-    if (content) headers['Content-Length'] = content.length
-    const options = await requestOptions(this.kubeConfig, headers)
+    if (body !== undefined) headers['Content-Length'] = Buffer.byteLength(JSON.stringify(body))
+    return requestOptions(this.kubeConfig, headers)
+  }
+
+  #respond({ body, method, path }: Request, options: https.RequestOptions): Promise<http.IncomingMessage> {
     const agent = options.agent || this.#agent
     return new Promise((resolve, reject) => {
-      requesterFor(this.kubeConfig)(serverOf(this.kubeConfig) + path, { ...options, agent, method, signal })
+      const request = requesterFor(this.kubeConfig)(serverOf(this.kubeConfig) + path, { ...options, agent, method })
+      limitConnecting(request)
+      request
         .once('response', resolve)
         .on('error', reject)
-        .end(content)
+        .end(body === undefined ? undefined : JSON.stringify(body))
     })
   }
 }

@@ -1,7 +1,9 @@
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { KubeConfig } from '@kubernetes/client-node'
-import { messageOf, systemCode, TpxError } from '../base/error.ts'
-import type { ErrorCode } from '../base/error-codes.ts'
-import { serverOf } from './kubeconfig.ts'
+import { TpxError } from '../base/error.ts'
+import { serverOf } from './server-address.ts'
+import { transportError } from './transport-error.ts'
 
 /** What was tried, in RBAC's words, e.g. verb "create", resource "pods/portforward". */
 export type ApiAttempt = { name?: string; namespace?: string; resource: string; verb: string }
@@ -43,19 +45,23 @@ function statusError({ body, code }: StatusError, kubeConfig: KubeConfig, attemp
   const said = readStatus(body)?.message ?? `HTTP ${code}`
   const context = kubeConfig.getCurrentContext()
   if (code === 401) {
+    const expired = expiredCertificate(kubeConfig)
     return new TpxError(
       'KUBERNETES_UNAUTHORIZED',
-      `The Kubernetes API at "${server}" does not accept the credentials of context "${context}"`,
+      `The Kubernetes API at "${server}" does not accept the credentials of context "${context}"${expired ? `: the client certificate expired on ${expired}` : ''}`,
       {
-        hint: `Sign in again; "kubectl --context ${context} get pods" must work`,
+        hint: expired
+          ? 'Fetch the kubeconfig again, with a certificate that is valid'
+          : `Sign in again; "kubectl --context ${context} get pods" must work`,
       },
     )
   }
 
   if (code === 403) {
-    return new TpxError('KUBERNETES_FORBIDDEN', `The Kubernetes API at "${server}" refuses to ${describe(attempt)}: ${said}`, {
-      hint: `Ask for the permission; check it with "${canI(attempt)}"`,
-    })
+    const hint = / cannot impersonate /.test(said)
+      ? 'Ask for the permission to impersonate, or leave out --as and --as-group (kubectl auth can-i impersonate users)'
+      : `Ask for the permission; check it with "${canI(attempt)}"`
+    return new TpxError('KUBERNETES_FORBIDDEN', `The Kubernetes API at "${server}" refuses to ${describe(attempt)}: ${said}`, { hint })
   }
 
   return new TpxError('KUBERNETES_UNREACHABLE', `The Kubernetes API at "${server}" cannot ${describe(attempt)}: ${said}`, {
@@ -71,56 +77,14 @@ function canI({ namespace, resource, verb }: ApiAttempt): string {
   return `kubectl auth can-i ${verb} ${resource}${namespace ? ` -n ${namespace}` : ''}`
 }
 
-const REASONS: Partial<Record<string, [text: string, hint: string]>> = {
-  ECONNREFUSED: ['refuses connections', 'Is the cluster running? If the address is out of date, fetch the kubeconfig again'],
-  ECONNRESET: ['closed the connection', 'Something between here and the cluster (VPN, proxy) cuts connections; try again'],
-  EHOSTUNREACH: ['cannot be reached', 'Is the VPN up?'],
-  ENETUNREACH: ['cannot be reached', 'Is the VPN up?'],
-  ENOTFOUND: ['has a name that does not resolve', 'Is the VPN up? If the cluster is gone, choose another --context'],
-  EAI_AGAIN: ['has a name that cannot be resolved now', 'Is the network up?'],
-  ETIMEDOUT: ['does not answer', 'Is the VPN up?'],
-}
-
-/** Certificate checks of Node's TLS (X509_V_ERR names of OpenSSL, and Node's own). */
-const TLS_CODE = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS|ERR_SSL|ERR_OSSL|HOSTNAME_MISMATCH|INVALID_CA|EPROTO)/
-
-function transportError(error: unknown, kubeConfig: KubeConfig): TpxError {
-  const server = serverOf(kubeConfig)
-  const code = innerCode(error) ?? (isTimeout(error) ? 'ETIMEDOUT' : undefined)
-  const fail = (errorCode: ErrorCode, text: string, hint?: string): TpxError =>
-    new TpxError(errorCode, `The Kubernetes API at "${server}" ${text}`, { cause: error, hint })
-  const [text, hint] = REASONS[code ?? ''] ?? []
-  if (text) return fail('KUBERNETES_UNREACHABLE', `${text} (${code})`, hint)
-  if (code && TLS_CODE.test(code)) {
-    return fail(
-      'KUBERNETES_UNREACHABLE',
-      `shows a certificate that cannot be trusted (${code})`,
-      'Check certificate-authority and tls-server-name in the kubeconfig, or the clock; a proxy may replace certificates',
-    )
+/** When the user's own certificate expired: the API says no more than 401. */
+function expiredCertificate(kubeConfig: KubeConfig): string | undefined {
+  const { certData, certFile } = kubeConfig.getCurrentUser() ?? {}
+  try {
+    const pem = certData ? Buffer.from(certData, 'base64') : certFile ? readFileSync(certFile) : undefined
+    const end = pem && new X509Certificate(pem).validTo
+    return end && Date.parse(end) < Date.now() ? end : undefined
+  } catch {
+    return undefined
   }
-
-  const plugin = (kubeConfig.getCurrentUser()?.exec as { command?: string } | undefined)?.command
-  if (plugin) {
-    return new TpxError('KUBERNETES_UNAUTHORIZED', `The credential plugin "${plugin}" failed: ${messageOf(error).trim() || code}`, {
-      cause: error,
-      hint: `Sign in again; "kubectl --context ${kubeConfig.getCurrentContext()} get pods" must work`,
-    })
-  }
-
-  return fail('KUBERNETES_UNREACHABLE', `cannot be asked: ${messageOf(error)}`)
-}
-
-/** The system code, also where fetch() or happy eyeballs hid it in a cause or an AggregateError. */
-function innerCode(error: unknown): string | undefined {
-  for (let seen: unknown = error, depth = 0; seen && depth < 4; depth++) {
-    const code = systemCode(seen)
-    if (code && code !== 'ABORT_ERR') return code
-    seen = (seen as { cause?: unknown }).cause ?? (seen as { errors?: unknown[] }).errors?.[0]
-  }
-
-  return undefined
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'TimeoutError'
 }

@@ -2,14 +2,21 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { Cluster, KubeConfig } from '@kubernetes/client-node'
-import { messageOf, systemCode, TpxError } from '../base/error.ts'
+import { TpxError } from '../base/error.ts'
+import type { HostKubeConfig } from './client-config.ts'
 import { closestTo } from './closest-name.ts'
+import { type KubeconfigExtras, readKubeconfigFile } from './kubeconfig-file.ts'
+import { checkFiles, completeUser, useUser } from './kubeconfig-user.ts'
 import { proxyFor } from './proxy-variables.ts'
 
-/** The flags that choose a cluster; all optional, as kubectl has them. */
+/** The flags that choose a cluster and who to be there; all optional, as kubectl has them. */
 export type KubeconfigOptions = {
   /** `--as`: the user to impersonate. */
   as?: string | undefined
+  /** `--as-group`, repeated. */
+  asGroups?: string[] | undefined
+  /** `--as-uid` */
+  asUid?: string | undefined
   context?: string | undefined
   /** `--kubeconfig`: one file instead of KUBECONFIG and the default path. */
   kubeconfig?: string | undefined
@@ -27,7 +34,7 @@ export function kubeconfigFiles(options: KubeconfigOptions, env: NodeJS.ProcessE
  * listed files that do not exist are passed over.
  * @throws TpxError KUBECONFIG_INVALID, CONTEXT_NOT_FOUND
  */
-export async function loadKubeconfig(options: KubeconfigOptions = {}, env: NodeJS.ProcessEnv = process.env): Promise<KubeConfig> {
+export async function loadKubeconfig(options: KubeconfigOptions = {}, env: NodeJS.ProcessEnv = process.env): Promise<HostKubeConfig> {
   const files = kubeconfigFiles(options, env)
   const present = files.filter((file) => existsSync(file))
   if (!present.length) {
@@ -38,35 +45,23 @@ export async function loadKubeconfig(options: KubeconfigOptions = {}, env: NodeJ
 
   const { emptyKubeconfig } = await import('./client-config.ts')
   const merged = emptyKubeconfig()
-  for (const file of present) addFile(merged, readOne(emptyKubeconfig(), file))
+  const extras: KubeconfigExtras = { pluginConfigs: new Map(), users: new Map() }
+  for (const file of present) {
+    const one = emptyKubeconfig()
+    addExtras(extras, readKubeconfigFile(one, file))
+    addFile(merged, one)
+  }
+
   merged.setCurrentContext(chooseContext(merged, options.context, present))
   completeCluster(merged, present, env)
-  if (options.as) impersonate(merged, options.as)
+  checkFiles(merged)
+  completeUser(merged, extras, options)
   return merged
 }
 
 /** Namespace of the chosen context; "default" where the context has none. */
 export function contextNamespace(kubeConfig: KubeConfig): string {
   return kubeConfig.getContextObject(kubeConfig.getCurrentContext())?.namespace || 'default'
-}
-
-/** Address of the API server of the chosen context; loadKubeconfig made sure that there is one. */
-export function serverOf(kubeConfig: KubeConfig): string {
-  return kubeConfig.getCurrentCluster()?.server ?? ''
-}
-
-function readOne(kubeConfig: KubeConfig, file: string): KubeConfig {
-  try {
-    kubeConfig.loadFromFile(file)
-  } catch (cause) {
-    const reason = systemCode(cause) ?? messageOf(cause).split('\n')[0]
-    throw new TpxError('KUBECONFIG_INVALID', `Kubeconfig "${file}" cannot be read: ${reason}`, {
-      cause,
-      hint: 'Check the file with "kubectl config view"',
-    })
-  }
-
-  return kubeConfig
 }
 
 /** First wins. client-node's own merge throws on a name that appears twice and takes the last current-context. */
@@ -122,21 +117,16 @@ function completeCluster(kubeConfig: KubeConfig, files: string[], env: NodeJS.Pr
   }
 
   const plain = cluster.server.startsWith('http:')
-  const proxyUrl = cluster.proxyUrl ?? proxyFor(new URL(cluster.server), env)
+  // As in Go, the proxy resolves the name, also where the scheme is socks5; client-node's library tells the two apart.
+  const proxyUrl = (cluster.proxyUrl ?? proxyFor(new URL(cluster.server), env))?.replace(/^socks5:/, 'socks5h:')
   // client-node refuses plain HTTP unless certificate checks are off, which mean nothing there.
   const complete: Cluster = { ...cluster, skipTLSVerify: plain || cluster.skipTLSVerify, ...(proxyUrl ? { proxyUrl } : {}) }
   kubeConfig.clusters = kubeConfig.clusters.map((entry) => (entry.name === cluster.name ? complete : entry))
 }
 
-function impersonate(kubeConfig: KubeConfig, as: string): void {
-  const user = kubeConfig.getCurrentUser()
-  if (user) useUser(kubeConfig, { ...user, impersonateUser: as })
-}
-
-function useUser(kubeConfig: KubeConfig, user: { name: string; impersonateUser?: string }): void {
-  const current = kubeConfig.getCurrentContext()
-  kubeConfig.users = [...kubeConfig.users.filter(({ name }) => name !== user.name), user]
-  kubeConfig.contexts = kubeConfig.contexts.map((entry) => (entry.name === current ? { ...entry, user: user.name } : entry))
+function addExtras(all: KubeconfigExtras, file: KubeconfigExtras): void {
+  for (const [name, user] of file.users) if (!all.users.has(name)) all.users.set(name, user)
+  for (const [name, config] of file.pluginConfigs) if (!all.pluginConfigs.has(name)) all.pluginConfigs.set(name, config)
 }
 
 function quoted(files: string[]): string {

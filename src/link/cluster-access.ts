@@ -1,9 +1,11 @@
 import type { Duplex } from 'node:stream'
-import type { KubeConfig } from '@kubernetes/client-node'
+import { statSync } from 'node:fs'
+import type { HostKubeConfig } from '../kube/client-config.ts'
 import { TpxError } from '../base/error.ts'
 import { apiError, httpStatusOf } from '../kube/api-error.ts'
 import { apiGet } from '../kube/api-request.ts'
-import { contextNamespace, type KubeconfigOptions, loadKubeconfig, serverOf } from '../kube/kubeconfig.ts'
+import { contextNamespace, kubeconfigFiles, type KubeconfigOptions, loadKubeconfig } from '../kube/kubeconfig.ts'
+import { serverOf } from '../kube/server-address.ts'
 import { openPortForward, portForwardTransport, type PortForwardTransport } from '../kube/port-forward/open-port-forward.ts'
 import { resolveService } from '../kube/pod-lookup.ts'
 import type { Leg } from '../wire/control.ts'
@@ -16,25 +18,43 @@ type PodPort = { namespace: string; pod: string; port: number }
 
 /** How long a Service's Pod is believed in; a failure forgets it at once. */
 const CACHE_MS = 5000
+/** Pause after credentials were refused: the tunnel asks every other second, and each time a plugin might open a browser. */
+const REFUSAL_PAUSE = { firstMs: 1000, mostMs: 15_000 }
+
+/** Credentials that were refused, and until when they are not tried again unless the kubeconfig changes. */
+type Refusal = { error: unknown; files: string; tries: number; until: number }
 
 /** The link's Kubernetes side: it alone holds the credentials. */
 export class ClusterAccess {
+  readonly #onNotice: (text: string) => void
   readonly #options: KubeconfigOptions
   readonly #services = new Map<string, { found: Promise<PodPort>; until: number }>()
-  #kubeConfig: KubeConfig
+  #kubeConfig: HostKubeConfig
+  #refusal: Refusal | undefined
+  #reloading: Promise<void> | undefined
 
-  private constructor(options: KubeconfigOptions, kubeConfig: KubeConfig) {
+  private constructor(options: KubeconfigOptions, kubeConfig: HostKubeConfig, onNotice: (text: string) => void) {
     this.#options = options
+    this.#onNotice = onNotice
     this.#kubeConfig = kubeConfig
+    this.#listen()
   }
 
-  /** @throws TpxError KUBECONFIG_INVALID, CONTEXT_NOT_FOUND */
-  static async load(options: KubeconfigOptions): Promise<ClusterAccess> {
-    return new ClusterAccess(options, await loadKubeconfig(options))
+  /**
+   * @param onNotice gets what a credential plugin writes on stderr
+   * @throws TpxError KUBECONFIG_INVALID, CONTEXT_NOT_FOUND
+   */
+  static async load(options: KubeconfigOptions, onNotice: (text: string) => void = () => {}): Promise<ClusterAccess> {
+    return new ClusterAccess(options, await loadKubeconfig(options), onNotice)
   }
 
-  get kubeConfig(): KubeConfig {
+  get kubeConfig(): HostKubeConfig {
     return this.#kubeConfig
+  }
+
+  /** The user has done something about the credentials: they are read anew, without a pause. */
+  forgetCredentials(): void {
+    this.#refusal = { error: undefined, files: '', tries: 0, until: 0 }
   }
 
   get transport(): PortForwardTransport | null {
@@ -74,19 +94,77 @@ export class ClusterAccess {
       await this.#withCredentials(signal, () => apiGet(this.#kubeConfig, '/version', options))
       return { state: 'up' }
     } catch (error) {
-      return { state: 'down', detail: apiError(error, this.#kubeConfig, options.attempt).message }
+      const { hint, message } = apiError(error, this.#kubeConfig, options.attempt)
+      const detail = isRefused(error) ? `credentials are no longer accepted: ${message}` : message
+      return { state: 'down', detail: hint ? `${detail}; next: ${hint}` : detail }
     }
   }
 
-  /** Reads the kubeconfig anew when its credentials are no longer accepted: the user may have signed in again since. */
+  /**
+   * When the credentials are no longer accepted, the kubeconfig is read anew: the user may have signed in again since. What
+   * is still refused then is left alone for a while, and so the user's sign-in is noticed without typing anything.
+   */
   async #withCredentials<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    await this.#afterRefusal()
+    const used = this.#kubeConfig
     try {
-      return await work()
+      return this.#accepted(await work())
     } catch (error) {
-      if (signal.aborted || !isUnauthorized(error)) throw error
-      this.#kubeConfig = await loadKubeconfig(this.#options)
-      return work()
+      if (signal.aborted || !isRefused(error)) throw error
+      // A plugin's failure is not asked for twice in a row, and after a refusal all was read anew already.
+      if (this.#refusal || !isUnauthorized(error)) throw this.#refuse(error)
+      await this.#reload(used)
     }
+
+    try {
+      return this.#accepted(await work())
+    } catch (error) {
+      throw !signal.aborted && isRefused(error) ? this.#refuse(error) : error
+    }
+  }
+
+  async #afterRefusal(): Promise<void> {
+    const refusal = this.#refusal
+    if (!refusal) return
+    if (performance.now() < refusal.until && this.#stampOfFiles() === refusal.files) throw refusal.error
+    await this.#reload(this.#kubeConfig)
+  }
+
+  #accepted<T>(result: T): T {
+    this.#refusal = undefined
+    return result
+  }
+
+  #refuse(error: unknown): unknown {
+    const tries = (this.#refusal?.tries ?? 0) + 1
+    const pauseMs = Math.min(REFUSAL_PAUSE.firstMs * 2 ** (tries - 1), REFUSAL_PAUSE.mostMs)
+    this.#refusal = { error, files: this.#stampOfFiles(), tries, until: performance.now() + pauseMs }
+    return error
+  }
+
+  /** Many may ask at once; the first one reads. @param stale what was in use when the credentials were refused */
+  async #reload(stale: HostKubeConfig): Promise<void> {
+    if (this.#kubeConfig !== stale) return
+    this.#reloading ??= loadKubeconfig(this.#options)
+      .then((kubeConfig) => {
+        this.#kubeConfig = kubeConfig
+        this.#listen()
+      })
+      .finally(() => (this.#reloading = undefined))
+    await this.#reloading.catch((error: unknown) => {
+      throw this.#refuse(error)
+    })
+  }
+
+  #listen(): void {
+    if (this.#kubeConfig.credentials) this.#kubeConfig.credentials.onNotice = this.#onNotice
+  }
+
+  /** Changes when a file of the kubeconfig does. */
+  #stampOfFiles(): string {
+    return kubeconfigFiles(this.#options)
+      .map((file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
+      .join()
   }
 
   async #openOnce(target: Target, signal: AbortSignal): Promise<Duplex> {
@@ -113,4 +191,9 @@ function keyOf({ name, namespace, port }: Target): string {
 
 function isUnauthorized(error: unknown): boolean {
   return httpStatusOf(error) === 401 || (error instanceof TpxError && error.code === 'KUBERNETES_UNAUTHORIZED')
+}
+
+/** Nothing will work until the user has done something about the credentials. */
+function isRefused(error: unknown): boolean {
+  return isUnauthorized(error) || (error instanceof TpxError && error.code === 'CREDENTIAL_PLUGIN_FAILED')
 }

@@ -19,6 +19,7 @@ export type ControlServerParts = {
     quitting(): void
   }
   logger: Logger
+  onEnvironment: (variables: Record<string, string>) => void
   quit: () => void
   status: () => Promise<LinkStatus>
   tunnelContainer: string
@@ -43,11 +44,14 @@ async function answerSelf(
   method: string,
   params: unknown,
   owner: object,
-  { guardian, quit, status }: ControlServerParts,
+  { guardian, onEnvironment, quit, status }: ControlServerParts,
 ): Promise<unknown> {
   switch (method) {
     case 'link.status':
       return status()
+    case 'link.environment':
+      onEnvironment(readVariables(params))
+      return {}
     case 'link.own':
       guardian.own(owner, readOwnership(params))
       return {}
@@ -73,6 +77,12 @@ async function forward(
   const notice = setTimeout(() => progress('Waiting for the tunnel'), control.isUp ? 2 ** 31 - 1 : SILENT_MS)
   const client = await control.get(TUNNEL_LIMIT_MS, tunnelContainer).finally(() => clearTimeout(notice))
   return control.forward(client, { method, params, progress })
+}
+
+function readVariables(params: unknown): Record<string, string> {
+  const { variables } = (params ?? {}) as { variables?: unknown }
+  if (typeof variables !== 'object' || variables === null) throw new TpxError('USAGE', 'link.environment needs variables')
+  return Object.fromEntries(Object.entries(variables).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
 }
 
 function readOwnership(params: unknown): Ownership {

@@ -6,10 +6,12 @@ import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import type { LinkStatus } from '../wire/control.ts'
+import { removeLinkEnvironment, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
 import { serveCli } from './control-server.ts'
+import { adoptEnvironment } from './environment.ts'
 import { Guardian } from './guardian.ts'
 import { HostResolver } from './host-resolver.ts'
 import { makePrivateDir } from './private-dir.ts'
@@ -30,6 +32,7 @@ export class Link {
   readonly #logger: Logger
   /** Streams that come before the preflight has ended wait for this. */
   readonly #ready = Promise.withResolvers<ClusterAccess>()
+  readonly #onNotice: (text: string) => void
   readonly #quit: () => void
   readonly #router: TargetRouter
   readonly #settings: LinkSettings
@@ -39,17 +42,24 @@ export class Link {
   #execRuns = false
   #sockets: BoundSocket[] = []
 
-  /** @param quit called when the link is to end by itself */
-  constructor(settings: LinkSettings, logger: Logger, quit: () => void) {
+  /**
+   * @param quit called when the link is to end by itself
+   * @param onNotice gets what a credential plugin writes on stderr
+   */
+  constructor(settings: LinkSettings, { logger, onNotice, quit }: { logger: Logger; onNotice: (text: string) => void; quit: () => void }) {
     this.#settings = settings
     this.#logger = logger
-    this.#quit = quit
+    this.#onNotice = onNotice
+    this.#quit = (): void => {
+      removeLinkEnvironment(settings.runtimeDir)
+      quit()
+    }
     this.#guardian = new Guardian({
       ...settings,
       control: this.#control,
       docker: () => this.#openDocker(),
       logger,
-      quit,
+      quit: this.#quit,
       tunnelRuns: (docker) => {
         this.#chooseCarrier(docker).catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'exec carrier failed'))
       },
@@ -70,6 +80,7 @@ export class Link {
     this.#sockets.push(control)
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
     const cluster = await this.#connect(control)
+    writeLinkEnvironment(runtimeDir, process.env)
     this.#ready.resolve(cluster)
     this.#look()
     return cluster.facts(namespace)
@@ -89,16 +100,24 @@ export class Link {
       control: this.#control,
       guardian: this.#guardian,
       logger: this.#logger,
+      onEnvironment: (variables) => this.#adopt(variables),
       quit: this.#quit,
       status: () => this.#status(),
       tunnelContainer: this.#settings.tunnelContainer,
     })
   }
 
+  #adopt(variables: Variables): void {
+    adoptEnvironment(variables)
+    writeLinkEnvironment(this.#settings.runtimeDir, process.env)
+    this.#cluster?.forgetCredentials()
+  }
+
   async #connect(control: BoundSocket): Promise<ClusterAccess> {
-    const cluster = await ClusterAccess.load(this.#settings)
+    const cluster = await ClusterAccess.load(this.#settings, this.#onNotice)
     const { namespace } = cluster.facts(this.#settings.namespace)
-    await preflight(cluster.kubeConfig, { managerNamespace: this.#settings.managerNamespace, namespace }, this.#end.signal)
+    const namespaces = { managerNamespace: this.#settings.managerNamespace, namespace }
+    if (!this.#settings.again) await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster

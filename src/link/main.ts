@@ -1,9 +1,10 @@
-// The link: see README.md. One line of JSON on stdout tells how the start went; then stdout is closed.
+// The link: see README.md. A line of JSON on stdout tells how the start went; lines of progress may come before it. Then stdout is closed.
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { asTpxError } from '../base/error.ts'
+import { asTpxError, messageOf } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
 import { readSettings } from './settings.ts'
 import { Link } from './link.ts'
+import { AlreadyRunning } from './unix-socket.ts'
 
 /** The CLI reads one line; a descriptor left open would keep its pipe alive. */
 function tell(answer: object): void {
@@ -15,6 +16,15 @@ function tell(answer: object): void {
 
   closeSync(1)
   openSync('/dev/null', 'w') // takes the number 1, so that no socket gets it
+}
+
+/** What a credential plugin says while the user waits; later it is for the log only. */
+function notify(text: string): void {
+  try {
+    writeSync(1, `${JSON.stringify({ progress: text.trimEnd() })}\n`)
+  } catch {
+    // Nobody reads any more.
+  }
 }
 
 function fail(error: unknown): never {
@@ -30,7 +40,11 @@ async function main(): Promise<void> {
     logger.info('link ends')
     process.exit(0)
   }
-  const link = new Link(settings, logger, quit)
+  const onNotice = (text: string): void => {
+    logger.info({ text: text.trimEnd() }, 'credential plugin')
+    notify(text)
+  }
+  const link = new Link(settings, { logger, onNotice, quit })
   process
     .on('SIGTERM', quit)
     .on('SIGINT', quit)
@@ -46,6 +60,9 @@ async function main(): Promise<void> {
     logger.info(facts, 'link is ready')
   } catch (error) {
     link.stop()
+    // Somebody else has started one in place of the dead one: nothing is left to do.
+    if (settings.again && error instanceof AlreadyRunning) process.exit(0)
+    logger.error({ reason: messageOf(error) }, 'link does not start')
     fail(error)
   }
 }

@@ -8,6 +8,7 @@ import type { List, Pod, Service } from '../kube/objects.ts'
 import { type Diagnosis, diagnosePod, newestWarning } from '../kube/pod-diagnosis.ts'
 import { getService, isSelected, listPods, readyPods } from '../kube/pod-lookup.ts'
 import { MANAGER_SERVICE } from '../wire/versions.ts'
+import { checkPortForward } from './access-review.ts'
 
 /** How long a traffic-manager that is just starting is waited for. */
 const STARTING_LIMIT_MS = 20_000
@@ -25,6 +26,7 @@ export async function preflight(kubeConfig: KubeConfig, { managerNamespace, name
     getService(kubeConfig, managerNamespace, MANAGER_SERVICE, { signal }),
     // All, because the selector is not known yet: another round trip later would cost more.
     listPods(kubeConfig, managerNamespace, { signal }),
+    checkPortForward(kubeConfig, managerNamespace, signal),
   ])
   if (!service) throw await notInstalled(kubeConfig, managerNamespace)
   if (readyPods(selected(pods, service)).length && !pods.metadata?.continue) return

@@ -6,7 +6,11 @@ export type CarrierChoice = 'auto' | 'exec' | 'unix'
 
 /** Everything the link is told. */
 export type LinkSettings = {
+  /** Started in place of one that died: the cluster was found good before, and may be out of reach just now. */
+  again: boolean
   as: string | undefined
+  asGroups: string[] | undefined
+  asUid: string | undefined
   carrier: CarrierChoice
   connection: string
   context: string | undefined
@@ -23,7 +27,10 @@ export type LinkSettings = {
 }
 
 const OPTIONS = {
+  again: { type: 'boolean', default: false },
   as: { type: 'string' },
+  'as-group': { multiple: true, type: 'string' },
+  'as-uid': { type: 'string' },
   carrier: { type: 'string', default: 'auto' },
   connection: { type: 'string' },
   context: { type: 'string' },
@@ -45,7 +52,10 @@ export function readSettings(argv: string[]): LinkSettings {
   const { carrier } = values
   if (carrier !== 'auto' && carrier !== 'exec' && carrier !== 'unix') throw new TpxError('USAGE', `Unknown carrier "${carrier}"`)
   return {
+    again: values.again,
     as: values.as,
+    asGroups: values['as-group'],
+    asUid: values['as-uid'],
     carrier,
     connection,
     context: values.context,

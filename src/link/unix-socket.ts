@@ -40,9 +40,12 @@ export async function bindUnixSocket(path: string, mode: number, onConnection: (
   return { close, isOurs, server }
 }
 
+/** @see alreadyRunning */
+export class AlreadyRunning extends TpxError {}
+
 /** The error of a second link for the same connection. */
-export function alreadyRunning(path: string): TpxError {
-  return new TpxError('LINK_FAILED', `Another link is already running on "${path}"`)
+export function alreadyRunning(path: string): AlreadyRunning {
+  return new AlreadyRunning('LINK_FAILED', `Another link is already running on "${path}"`)
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -40,11 +40,11 @@ export function configPath(env: Environment = process.env): string {
 /**
  * Reads every source of this host. Precedence: flags, environment variables, the kubeconfig's extension, config.yml; beneath them
  * the tunnel puts what the traffic-manager says.
- * @param options `flags`: what the command's flags set; `kubeconfig`: files joined as in $KUBECONFIG, null for the default one
+ * @param options `flags`: what the command's flags set; `kubeconfig`: files joined as in $KUBECONFIG
  * @throws TpxError CONFIG_INVALID
  */
 export function readClientConfig(
-  options: { context: string | undefined; flags?: ClientConfig; kubeconfig: string | null },
+  options: { context: string | undefined; flags?: ClientConfig; kubeconfig: string },
   env: Environment = process.env,
 ): ClientConfigSources {
   const file = readFile(env)

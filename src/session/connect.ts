@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asTpxError, messageOf, TpxError } from '../base/error.ts'
 import type { ContainerEngine, EngineInfo } from '../container/container-engine.ts'
-import { type ConnectionSettings, holderName, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
+import { type ConnectionSettings, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
 import { tunnelImage } from '../container/image.ts'
 import { LABEL } from '../container/labels.ts'
-import { tunnelName, tunnelSpec } from '../container/tunnel-container.ts'
+import { tunnelSpec } from '../container/tunnel-container.ts'
 import { type CarrierChoice, type ClientConfig, CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
 import type { ControlClient } from '../wire/control-channel.ts'
 import type { SessionStatus } from '../wire/control.ts'
 import { changedKeys } from './config-view.ts'
 import { type Connection, listConnections } from './connection.ts'
-import { openControl, spawnLink } from './link-process.ts'
+import { openControl, startLink } from './link-process.ts'
 import { runtimeDir } from './runtime-dir.ts'
 
 /** What to connect to, and how. */
@@ -24,7 +24,7 @@ export type ConnectOptions = {
   network: HolderNetwork
   onProgress: (text: string) => void
   root: string
-  settings: Omit<ConnectionSettings, 'carrier' | 'linkLogLevel' | 'managerNamespace'>
+  settings: Omit<ConnectionSettings, 'carrier'>
 }
 
 /**
@@ -49,35 +49,33 @@ function chooseCarrier(wanted: CarrierChoice, info: EngineInfo): 'exec' | 'unix'
   return host.startsWith('unix://') && info.kernelVersion === release() && info.hostName === hostname() && !info.rootless ? 'unix' : 'exec'
 }
 
-/** What a configuration sets before there is a session, with the defaults of what it does not say. */
-function startSettings({ cluster, docker, logLevels, timeouts }: ClientConfig) {
+/** What a configuration sets for the containers and for the start, with the defaults of what it does not say. */
+function startSettings({ cluster, docker, images, logLevels, timeouts }: ClientConfig) {
   const defaults = CLIENT_CONFIG_DEFAULTS
   return {
     carrier: docker?.carrier ?? defaults.docker.carrier,
     clusterDomain: cluster?.clusterDomain ?? CLUSTER_DOMAIN,
     connectMs: timeouts?.trafficManagerConnect ?? defaults.timeouts.trafficManagerConnect,
-    linkLogLevel: logLevels?.link ?? defaults.logLevels.link,
-    managerNamespace: cluster?.defaultManagerNamespace ?? defaults.cluster.defaultManagerNamespace,
+    image: tunnelImage(images),
     tunnelLogLevel: logLevels?.tunnel ?? defaults.logLevels.tunnel,
   }
 }
 
-async function checkExisting(
-  engine: ContainerEngine,
-  { clientConfig, network, settings }: ConnectOptions,
-): Promise<Connection | undefined> {
+/** What must be the same for a connection to be used again. */
+function choiceOf({ context, impersonate, kubeconfig, managerNamespace, namespace }: ConnectOptions['settings']): string {
+  return JSON.stringify([context, impersonate, kubeconfig, managerNamespace, namespace])
+}
+
+async function checkExisting(engine: ContainerEngine, { network, settings }: ConnectOptions): Promise<Connection | undefined> {
   const existing = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
   if (!existing) return undefined
-  const { context, managerNamespace, namespace } = existing.settings
-  const wanted = {
-    context: settings.context,
-    managerNamespace: startSettings(clientConfig).managerNamespace,
-    namespace: settings.namespace,
-  }
-  if (JSON.stringify({ context, managerNamespace, namespace }) !== JSON.stringify(wanted))
-    throw new TpxError('CONNECTION_EXISTS', `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"`, {
-      hint: 'Give this one another name with --name, or run "tpx quit" first',
-    })
+  const { context, impersonate, kubeconfig, managerNamespace, namespace } = existing.settings
+  if (choiceOf(existing.settings) !== choiceOf(settings))
+    throw new TpxError(
+      'CONNECTION_EXISTS',
+      `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"${impersonate.as ? ` as "${impersonate.as}"` : ''} (kubeconfig "${kubeconfig}", manager namespace "${managerNamespace}")`,
+      { hint: 'Give this one another name with --name, or run "tpx quit" first' },
+    )
   if (Object.keys(network).length > 0)
     throw new TpxError(
       'CONNECTION_EXISTS',
@@ -119,17 +117,17 @@ async function watchTunnel(engine: ContainerEngine, id: string, signal: AbortSig
 async function startTunnel(options: ConnectOptions, settings: ConnectionSettings, holderId: string): Promise<string> {
   const { engine } = options
   const user = userInfo().username
-  const start = startSettings(options.clientConfig)
+  const { clusterDomain, image, tunnelLogLevel } = startSettings(options.clientConfig)
   const id = await engine.createContainer(
     tunnelSpec(settings, {
       carrierDir: join(runtimeDir(settings.name), 'carrier'),
       clientConfig: options.clientConfig,
       clientName: `${user}@${hostname()}`,
-      clusterDomain: start.clusterDomain,
+      clusterDomain,
       holderId,
-      image: tunnelImage(options.clientConfig.images),
+      image,
       installId: createHash('sha256').update(`${hostname()} ${user}`).digest('hex').slice(0, 32),
-      logLevel: start.tunnelLogLevel,
+      logLevel: tunnelLogLevel,
     }),
   )
   await engine.startContainer(id).catch((error: unknown) => {
@@ -145,11 +143,10 @@ async function ensureContainers(
   existing: Connection | undefined,
 ): Promise<{ holderId: string; tunnelId: string }> {
   const { clientConfig, engine, network } = options
-  const { clusterDomain } = startSettings(clientConfig)
+  const { clusterDomain, image } = startSettings(clientConfig)
   const find = (role: string) => existing?.containers.find(({ labels }) => labels[LABEL.role] === role)
   const holder = find('holder')
   let tunnel = find('tunnel')
-  const image = tunnelImage(clientConfig.images)
   const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain, image, network })))
   if (holder?.state !== 'running') await engine.startContainer(holderId)
   // A tunnel that joined another holder can never start again.
@@ -165,27 +162,12 @@ async function ensureContainers(
   return { holderId, tunnelId: tunnel.id }
 }
 
-async function ensureLink(options: ConnectOptions, carrier: CarrierChoice): Promise<ControlClient> {
-  const { clientConfig, root, settings } = options
-  const { context, kubeconfig, name, namespace } = settings
-  const { linkLogLevel, managerNamespace } = startSettings(clientConfig)
-  const live = await openControl(name)
-  if (live) return live
-  await spawnLink({
-    carrier,
-    connection: name,
-    context,
-    holderName: holderName(name),
-    kubeconfig,
-    logLevel: linkLogLevel,
-    managerNamespace,
-    namespace,
-    root,
-    tunnelName: tunnelName(name),
-  })
-  const control = await openControl(name)
-  if (!control) throw new TpxError('LINK_FAILED', 'The link ended right after its start')
-  return control
+/** A link that lives on gets this shell's environment: the user may have signed in with it since. */
+async function ensureLink({ onProgress, root, settings }: ConnectOptions, carrier: CarrierChoice): Promise<ControlClient> {
+  const live = await openControl(settings.name)
+  if (!live) return startLink(settings, { carrier, environment: process.env, onProgress, root })
+  await live.call('link.environment', { variables: process.env as Record<string, string> }).catch(() => {})
+  return live
 }
 
 /** Takes back what a failed connect made; what was there before stays. */
@@ -211,14 +193,9 @@ export async function connect(options: ConnectOptions): Promise<Connected> {
   let control: ControlClient | undefined
   const stop = new AbortController()
   try {
-    const { carrier, connectMs, linkLogLevel, managerNamespace } = startSettings(options.clientConfig)
+    const { carrier, connectMs } = startSettings(options.clientConfig)
     control = await ensureLink(options, existing?.settings.carrier ?? carrier)
-    const settings = {
-      ...options.settings,
-      carrier: existing?.settings.carrier ?? chooseCarrier(carrier, await info),
-      linkLogLevel,
-      managerNamespace,
-    }
+    const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(carrier, await info) }
     onProgress(existing ? `Using connection "${settings.name}"` : `Starting connection "${settings.name}"`)
     const { holderId, tunnelId } = await ensureContainers(options, settings, existing)
     const session = await Promise.race([

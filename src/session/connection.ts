@@ -1,11 +1,11 @@
 import { TpxError } from '../base/error.ts'
 import type { ContainerEngine, ContainerSummary } from '../container/container-engine.ts'
-import { type ConnectionSettings, holderName } from '../container/holder-container.ts'
+import type { ConnectionSettings, Impersonation } from '../container/holder-container.ts'
 import { LABEL } from '../container/labels.ts'
-import { tunnelName } from '../container/tunnel-container.ts'
 import type { ControlClient } from '../wire/control-channel.ts'
-import { openControl, spawnLink } from './link-process.ts'
-import { runtimeConnections } from './runtime-dir.ts'
+import { readLinkEnvironment } from '../wire/link-environment.ts'
+import { openControl, startLink } from './link-process.ts'
+import { runtimeConnections, runtimeDir } from './runtime-dir.ts'
 
 /** A connection as its containers describe it. */
 export type Connection = { containers: ContainerSummary[]; settings: ConnectionSettings }
@@ -18,7 +18,8 @@ function settingsOf({ labels }: ContainerSummary): ConnectionSettings {
   return {
     carrier: text(LABEL.carrier) === 'exec' ? 'exec' : 'unix',
     context: text(LABEL.context),
-    kubeconfig: labels[LABEL.kubeconfig] ?? null,
+    impersonate: JSON.parse(labels[LABEL.impersonate] ?? '{}') as Impersonation,
+    kubeconfig: text(LABEL.kubeconfig),
     linkLogLevel: text(LABEL.linkLogLevel) || 'info',
     managerNamespace: text(LABEL.managerNamespace),
     name: text(LABEL.connection),
@@ -30,12 +31,14 @@ function settingsOf({ labels }: ContainerSummary): ConnectionSettings {
 export async function listConnections(engine: ContainerEngine): Promise<Connection[]> {
   const containers = await engine.listContainers({ [LABEL.connection]: null })
   const byName = Map.groupBy(containers, ({ labels }) => labels[LABEL.connection] ?? '')
-  return [...byName.values()].flatMap((mine) => {
+  return [...byName.keys()].sort().flatMap((name) => {
+    const mine = byName.get(name) ?? []
     const owner = mine.find(({ labels }) => labels[LABEL.role] === 'holder') ?? mine.find(({ labels }) => labels[LABEL.role] === 'tunnel')
     return owner ? [{ containers: mine, settings: settingsOf(owner) }] : []
   })
 }
 
+const RECONNECT_MS = 15_000
 const CONNECT_HINT = 'Run "tpx connect" first, or see "tpx status"'
 
 /** The one that is meant. @throws TpxError CONNECTION_NOT_FOUND, CONNECTION_AMBIGUOUS */
@@ -56,50 +59,47 @@ export function selectConnection<T>(found: { name: string; value: T }[], wanted:
   return only.value
 }
 
-/** Starts the link of a connection again, from what its containers are labelled with. */
-export async function restartLink({ settings }: Connection, root: string): Promise<ControlClient> {
-  await spawnLink({
-    carrier: settings.carrier,
-    connection: settings.name,
-    context: settings.context,
-    holderName: holderName(settings.name),
-    kubeconfig: settings.kubeconfig,
-    logLevel: settings.linkLogLevel,
-    managerNamespace: settings.managerNamespace,
-    namespace: settings.namespace,
-    root,
-    tunnelName: tunnelName(settings.name),
-  })
-  const control = await openControl(settings.name)
-  if (!control) throw new TpxError('LINK_FAILED', 'The link ended right after its start')
-  return control
+/**
+ * Starts the link of a connection again: with the choice that its containers are labelled with, and in the environment of the
+ * shell that made it, because this one may lack what a credential plugin needs.
+ * @throws TpxError of what the link finds
+ */
+export function restartLink({ settings }: Connection, root: string): Promise<ControlClient> {
+  const environment = readLinkEnvironment(runtimeDir(settings.name)) ?? process.env
+  return startLink(settings, { carrier: settings.carrier, environment, root })
 }
 
 /** A connection's control stream. */
 export type OpenConnection = { control: ControlClient; name: string }
 
+/** Starts a dead link, and waits until the tunnel has found back to the cluster through it. */
+async function reconnect(connection: Connection, root: string): Promise<ControlClient> {
+  const control = await restartLink(connection, root)
+  try {
+    await control.call('connect', { timeoutMs: RECONNECT_MS })
+    return control
+  } catch (error) {
+    control.close()
+    throw error
+  }
+}
+
 /**
- * Opens the connection that a command means. Live links answer at once; only where none does is the engine asked,
- * and a dead link is started again.
+ * Opens the connection that a command means. A live link answers at once; where there may be others, or where it is dead, the
+ * engine is asked, and a dead link is started again.
  * @throws TpxError CONNECTION_NOT_FOUND, CONNECTION_AMBIGUOUS, and what the link finds
  */
 export async function useConnection(options: { engine: EngineSource; root: string; use: string | undefined }): Promise<OpenConnection> {
-  const names = runtimeConnections().filter((name) => options.use === undefined || name === options.use)
-  const live = (await Promise.all(names.map(async (name) => ({ control: await openControl(name), name })))).flatMap(({ control, name }) =>
-    control ? [{ control, name }] : [],
-  )
-  if (live.length === 1 && live[0]) return live[0]
-  if (live.length > 1) {
-    for (const { control } of live) control.close()
-    return selectConnection(
-      live.map(({ control, name }) => ({ name, value: { control, name } })),
-      options.use,
-    )
+  const [first, ...others] = runtimeConnections().filter((name) => options.use === undefined || name === options.use)
+  if (first !== undefined && !others.length) {
+    const control = await openControl(first)
+    if (control) return { control, name: first }
   }
   const known = await listConnections(await options.engine())
   const connection = selectConnection(
     known.map((value) => ({ name: value.settings.name, value })),
     options.use,
   )
-  return { control: await restartLink(connection, options.root), name: connection.settings.name }
+  const { name } = connection.settings
+  return { control: (await openControl(name)) ?? (await reconnect(connection, options.root)), name }
 }

@@ -1,8 +1,10 @@
+import { rmSync } from 'node:fs'
 import type { ContainerEngine } from '../container/container-engine.ts'
 import { LABEL } from '../container/labels.ts'
 import { unmountWorkloadVolumes } from '../container/workload-volumes.ts'
 import type { Connection } from './connection.ts'
 import { openControl } from './link-process.ts'
+import { runtimeDir } from './runtime-dir.ts'
 
 /**
  * Ends a connection: departs the session (which leaves its attachments), ends the link, removes containers and volumes.
@@ -17,6 +19,7 @@ export async function disconnect(engine: ContainerEngine, { containers, settings
     control.close()
   }
   await removeLeftovers(engine, settings.name, containers)
+  rmSync(runtimeDir(settings.name), { force: true, recursive: true })
 }
 
 async function removeLeftovers(engine: ContainerEngine, connection: string, containers: Connection['containers']): Promise<void> {

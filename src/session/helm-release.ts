@@ -5,7 +5,7 @@ import { type OwnedObject, readObject } from '../kube/apply.ts'
 import { type Chart, type KubernetesObject, loadChart, renderChart } from '../kube/chart/chart.ts'
 import { type ChartMap, isMap } from '../kube/chart/chart-value.ts'
 import { formatYaml, parseYaml } from '../kube/chart/helm-yaml.ts'
-import { loadKubeconfig } from '../kube/kubeconfig.ts'
+import { type KubeconfigOptions, loadKubeconfig } from '../kube/kubeconfig.ts'
 import { describeRef, type ObjectRef } from '../kube/object-path.ts'
 
 /** Name of the release and of the manager's Deployment; one in a namespace. */
@@ -13,9 +13,7 @@ const RELEASE = 'traffic-manager'
 const MINIMUM_MINOR = 29
 
 /** Where and how a command works on the traffic-manager. */
-export type HelmTarget = {
-  context: string | undefined
-  kubeconfig: string | undefined
+export type HelmTarget = KubeconfigOptions & {
   /** The manager's namespace. */
   namespace: string
   onProgress: (text: string) => void
@@ -85,7 +83,7 @@ export function refuseForeign(object: OwnedObject, namespace: string, verb: stri
 
 /** Opens the cluster for a command, and closes its connections in the end. */
 export async function withCluster<T>(target: HelmTarget, work: (api: ApiClient) => Promise<T>): Promise<T> {
-  const api = new ApiClient(await loadKubeconfig({ context: target.context, kubeconfig: target.kubeconfig }), target.signal)
+  const api = new ApiClient(await loadKubeconfig(target), target.signal)
   try {
     return await work(api)
   } finally {

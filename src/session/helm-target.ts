@@ -5,6 +5,9 @@ import { kubeconfigPaths } from './kube-context.ts'
 
 /** The flags that every command about the traffic-manager's installation has. */
 export type HelmFlags = {
+  as?: string | undefined
+  'as-group'?: string[] | undefined
+  'as-uid'?: string | undefined
   context?: string | undefined
   kubeconfig?: string | undefined
   'manager-namespace'?: string | undefined
@@ -26,6 +29,9 @@ export function helmTarget(
   const defaults = CLIENT_CONFIG_DEFAULTS
   return {
     ...rest,
+    as: flags.as,
+    asGroups: flags['as-group'],
+    asUid: flags['as-uid'],
     context: flags.context,
     kubeconfig: flags.kubeconfig,
     namespace: flags['manager-namespace'] ?? config.cluster?.defaultManagerNamespace ?? defaults.cluster.defaultManagerNamespace,

@@ -22,10 +22,12 @@ function readConfig(path: string, required: boolean): Config {
   }
 }
 
-/** The kubeconfig that a command means, as absolute paths joined as in $KUBECONFIG; null for the default file. */
-export function kubeconfigPaths(flag: string | undefined): string | null {
-  const paths = flag ?? process.env['KUBECONFIG']
-  if (!paths) return null
+/**
+ * The kubeconfig that a command means, as absolute paths joined as in $KUBECONFIG. The default file is spelled out, too: a link
+ * that is started again from another shell must not take that shell's $KUBECONFIG.
+ */
+export function kubeconfigPaths(flag: string | undefined): string {
+  const paths = flag || process.env['KUBECONFIG'] || join(process.env['HOME'] ?? homedir(), '.kube', 'config')
   const absolute = paths
     .split(delimiter)
     .filter(Boolean)
@@ -38,12 +40,8 @@ export function kubeconfigPaths(flag: string | undefined): string | null {
  * load, and only the link needs it. Files of $KUBECONFIG are merged as kubectl does: the first that says something wins.
  * @throws TpxError KUBECONFIG_INVALID, CONTEXT_NOT_FOUND
  */
-export function readKubeContext(options: {
-  context: string | undefined
-  kubeconfig: string | null
-  namespace: string | undefined
-}): KubeContext {
-  const paths = (options.kubeconfig ?? join(homedir(), '.kube', 'config')).split(delimiter).filter(Boolean)
+export function readKubeContext(options: { context: string | undefined; kubeconfig: string; namespace: string | undefined }): KubeContext {
+  const paths = options.kubeconfig.split(delimiter).filter(Boolean)
   const configs = paths.map((path) => readConfig(path, paths.length === 1))
   const contexts = configs.flatMap((config) => config.contexts ?? [])
   const context = options.context ?? configs.map((config) => config['current-context']).find(Boolean)

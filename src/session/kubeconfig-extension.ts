@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter } from 'node:path'
 import { checkClientConfig } from './check-client-config.ts'
 import type { ClientConfig } from '../wire/client-config.ts'
 import { ConfigDocument } from './config-document.ts'
@@ -24,10 +23,10 @@ export type ExtensionConfig = { config: ClientConfig; source: string; warnings: 
  * name `telepresence.io`. Files that are not there or are no YAML say nothing here: whoever needs the cluster reports them.
  * @throws TpxError CONFIG_INVALID when an extension is not valid
  */
-export function readExtensions(options: { context: string | undefined; kubeconfig: string | null }): ExtensionConfig[] {
-  const files = (options.kubeconfig ?? join(homedir(), '.kube', 'config')).split(delimiter).filter((file) => file && mentions(file))
+export function readExtensions(options: { context: string | undefined; kubeconfig: string }): ExtensionConfig[] {
+  const files = options.kubeconfig.split(delimiter).filter((file) => file && mentions(file))
   if (files.length === 0) return []
-  const all = (options.kubeconfig ?? join(homedir(), '.kube', 'config')).split(delimiter).flatMap((file) => documentOf(file) ?? [])
+  const all = options.kubeconfig.split(delimiter).flatMap((file) => documentOf(file) ?? [])
   const configs = all.map((document) => ({ document, kubeconfig: (document.value ?? {}) as Kubeconfig }))
   const context = options.context ?? configs.map(({ kubeconfig }) => kubeconfig['current-context']).find(Boolean)
   const contexts = configs.flatMap(({ kubeconfig }) => kubeconfig.contexts ?? [])

@@ -1,7 +1,7 @@
 // What the manager told about our workload's attachments, and the streams that their owners opened by stream key.
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type http2 from 'node:http2'
 import type { Duplex } from 'node:stream'
+import type { Mux } from '../wire/mux.ts'
 
 /** One attachment of a port of this Pod. `key` is the bearer of its owner: never log it. */
 export type Attachment = {
@@ -14,9 +14,9 @@ export type Attachment = {
 }
 
 /** Where a new connection of a taken-over port goes. */
-export type Route = { attachment: Attachment; session: http2.ClientHttp2Session }
+export type Route = { attachment: Attachment; mux: Mux }
 
-type Row = { attachment: Attachment; digest: Buffer; files: Set<Duplex>; keepUntil: number; sessions: http2.ClientHttp2Session[] }
+type Row = { attachment: Attachment; digest: Buffer; files: Set<Duplex>; keepUntil: number; muxes: Mux[] }
 
 /** A new manager process knows no attachments until their owners have announced them again; meanwhile the old ones stay in force. */
 const GRACE_MS = 60_000
@@ -63,14 +63,18 @@ export class AttachmentTable {
     return this.#row(key)?.attachment
   }
 
-  /** Takes an inbound session of a key's owner into service; of several the newest serves new connections. */
-  addSession(key: string, session: http2.ClientHttp2Session): void {
+  /** Takes a pipe of a key's owner into service, until it ends; of several the newest serves new connections. */
+  addMux(key: string, mux: Mux): void {
     const row = this.#row(key)
-    if (!row) return void destroySession(session)
-    row.sessions.push(session)
-    session.once('close', () => {
-      row.sessions = row.sessions.filter((other) => other !== session)
-    })
+    if (!row) return mux.destroy()
+    row.muxes.push(mux)
+    const { onClose } = mux
+    mux.onClose = (reason) => {
+      row.muxes = row.muxes.filter((other) => other !== mux)
+      onClose(reason)
+    }
+    mux.pipe.onStrand(() => dropSuperseded(row))
+    dropSuperseded(row)
   }
 
   /** Remembers a stream of files, to end it with its attachment. */
@@ -85,13 +89,13 @@ export class AttachmentTable {
   route(container: string, containerPort: number): Route | undefined {
     let found: Route | undefined
     let confirmed = false
-    for (const { attachment, keepUntil, sessions } of this.#rows.values()) {
+    for (const { attachment, keepUntil, muxes } of this.#rows.values()) {
       if (attachment.containerPort !== containerPort || attachment.container !== container) continue
-      const session = sessions.findLast((session) => isOpen(session))
+      const mux = muxes.findLast((mux) => isOpen(mux))
       // What the present manager knows goes before what only an earlier one knew.
-      if (!session || (confirmed && keepUntil !== Infinity)) continue
+      if (!mux || (confirmed && keepUntil !== Infinity)) continue
       confirmed = keepUntil === Infinity
-      found = { attachment, session }
+      found = { attachment, mux }
     }
     return found
   }
@@ -103,7 +107,7 @@ export class AttachmentTable {
 
   #add(attachment: Attachment): void {
     const digest = digestOf(attachment.key)
-    this.#rows.set(attachment.key, { attachment, digest, files: new Set(), keepUntil: Infinity, sessions: [] })
+    this.#rows.set(attachment.key, { attachment, digest, files: new Set(), keepUntil: Infinity, muxes: [] })
   }
 
   #row(key: string): Row | undefined {
@@ -115,19 +119,19 @@ export class AttachmentTable {
 
   #drop(key: string, row: Row): void {
     this.#rows.delete(key)
-    for (const session of row.sessions) destroySession(session)
+    for (const mux of row.muxes) mux.destroy()
     for (const stream of row.files) stream.destroy()
   }
 }
 
-/** Whether a session can take new streams. */
-export function isOpen(session: http2.ClientHttp2Session): boolean {
-  return !session.closed && !session.destroyed
+/** Whether the developer can take new connections: while the way there is cut, the app serves. */
+export function isOpen({ isDraining, pipe }: Mux): boolean {
+  return pipe.isUp && !isDraining
 }
 
-/** Ends a session so that its streams are resets, not clean ends, for those who wait at them. */
-export function destroySession(session: http2.ClientHttp2Session): void {
-  session.destroy(new Error('Session lost'))
+/** An owner who has begun another pipe crashed before: one that is cut will not come back, and its callers must not wait for it. */
+function dropSuperseded({ muxes }: Row): void {
+  for (const mux of muxes.slice(0, -1)) if (!mux.pipe.isUp) mux.destroy()
 }
 
 function digestOf(key: string): Buffer {

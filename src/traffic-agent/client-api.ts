@@ -1,14 +1,15 @@
 // What clients reach through Kubernetes' port-forward, on the Pod's loopback only:
-//   gRPC (Telepresence's Agent service); `TPX/1 inbound KEY`: connections of the attachment's port come out of this stream;
+//   gRPC (Telepresence's Agent service); `TPX/1 inbound KEY …`: a strand of the pipe (wire/pipe-host.ts) on which
+//   connections of the attachment's port come out;
 //   `TPX/1 files KEY [rw]`: SFTP for the attachment's container, read-only unless "rw".
 import net from 'node:net'
 import * as grpc from '@grpc/grpc-js'
 import { asTpxError, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import type { AgentContainer } from '../wire/agent-config.ts'
+import { PipeHost, readStrandWords } from '../wire/pipe-host.ts'
 import { ACCEPTED, formatRefusal, type Preface, readPreface } from '../wire/preface.ts'
 import type { Attachment, AttachmentTable } from './attachment-table.ts'
-import { openInboundSession } from './inbound-session.ts'
 import { serveFiles } from './sftp-server.ts'
 
 /** A peer must say what it wants within this time. */
@@ -16,11 +17,10 @@ const PREFACE_TIMEOUT_MS = 10_000
 /** Bounds memory: a session of files takes about 1 MiB at most. */
 const MAX_CONNECTIONS = 64
 
-/** What the API is made of. `port` 0 picks a free one; `pingEveryMs` is for tests. */
+/** What the API is made of. `port` 0 picks a free one. */
 export type ClientApiOptions = {
   containers: readonly AgentContainer[]
   logger: Logger
-  pingEveryMs?: number
   port: number
   server: grpc.Server
   table: AttachmentTable
@@ -30,6 +30,7 @@ export type ClientApiOptions = {
 export class ClientApi {
   readonly #injector: ReturnType<grpc.Server['createConnectionInjector']>
   readonly #options: ClientApiOptions
+  readonly #pipes = new PipeHost()
   readonly #server = net.createServer({ noDelay: true }, (socket) => void this.#accept(socket))
   readonly #sockets = new Set<net.Socket>()
 
@@ -50,6 +51,7 @@ export class ClientApi {
   close(): void {
     this.#server.close()
     this.#injector.destroy()
+    this.#pipes.close()
     for (const socket of this.#sockets) socket.destroy()
   }
 
@@ -70,22 +72,29 @@ export class ClientApi {
     }
   }
 
-  /** @throws TpxError ATTACHMENT_NOT_FOUND, USAGE */
-  #serve(socket: net.Socket, { args: [key = '', mode], verb }: Extract<Preface, { kind: 'tpx' }>): void {
+  /** @throws TpxError ATTACHMENT_NOT_FOUND, SESSION_LOST, USAGE */
+  #serve(socket: net.Socket, { args: [key = '', ...words], verb }: Extract<Preface, { kind: 'tpx' }>): void {
     if (verb !== 'inbound' && verb !== 'files') throw new TpxError('USAGE', `The traffic-agent knows no "${verb.slice(0, 20)}" stream`)
-    const attachment = this.#options.table.find(key)
-    if (!attachment) throw new TpxError('ATTACHMENT_NOT_FOUND', 'The workload has no attachment with that stream key')
+    if (verb === 'inbound') return this.#inbound(socket, key, words)
+    const attachment = this.#find(key)
     socket.write(ACCEPTED)
-    if (verb === 'inbound') this.#inbound(socket, attachment)
-    else this.#files(socket, attachment, mode !== 'rw')
+    this.#files(socket, attachment, words[0] !== 'rw')
   }
 
-  #inbound(socket: net.Socket, attachment: Attachment): void {
-    const { logger, pingEveryMs, table } = this.#options
-    const session = openInboundSession(socket, pingEveryMs)
-    table.addSession(attachment.key, session)
-    logger.info({ attachment: attachment.id, port: attachment.containerPort }, 'port goes to the developer')
-    session.once('close', () => logger.info({ attachment: attachment.id, port: attachment.containerPort }, 'inbound session closed'))
+  #find(key: string): Attachment {
+    const attachment = this.#options.table.find(key)
+    if (!attachment) throw new TpxError('ATTACHMENT_NOT_FOUND', 'The workload has no attachment with that stream key')
+    return attachment
+  }
+
+  #inbound(socket: net.Socket, key: string, words: string[]): void {
+    const { logger, table } = this.#options
+    this.#pipes.accept(socket, readStrandWords(words), (mux) => {
+      const { containerPort: port, id } = this.#find(key)
+      table.addMux(key, mux)
+      const note = (): void => logger.info({ attachment: id, port }, mux.pipe.isUp ? 'port goes to the developer' : 'port goes to the app')
+      mux.pipe.onStrand(note)
+    })
   }
 
   #files(socket: net.Socket, attachment: Attachment, readOnly: boolean): void {

@@ -1,12 +1,14 @@
 // One listener per port whose name the agent took over:
-//   caller --TCP--> agent --> developer, on an inbound session (wire/data-stream.ts), while one is open
+//   caller --TCP--> agent --> developer, on a mux (wire/mux.ts), while its pipe is up
 //                         --> app container, podIP:containerPort, otherwise
 import net from 'node:net'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import type { AgentPort } from '../wire/agent-config.ts'
-import { formatAuthority, openDataStream, SOURCE_HEADER } from '../wire/data-stream.ts'
+import { formatRequest } from '../wire/data-stream.ts'
 import { join } from '../wire/join.ts'
+import type { Mux } from '../wire/mux.ts'
+import type { MuxStream } from '../wire/mux-stream.ts'
 import { isOpen, type Route } from './attachment-table.ts'
 import { joinSockets } from './join-sockets.ts'
 
@@ -61,15 +63,17 @@ export class PortRelay {
     else this.#toApp(caller)
   }
 
-  async #toDeveloper(caller: net.Socket, { attachment, session }: Route): Promise<void> {
+  async #toDeveloper(caller: net.Socket, { attachment, mux }: Route): Promise<void> {
     const gone = new AbortController()
     const leave = (): void => gone.abort()
     caller.on('error', leave).on('close', leave)
     try {
-      const stream = await openDataStream(session, formatAuthority(attachment.targetHost, attachment.targetPort), {
-        headers: { [SOURCE_HEADER]: formatAuthority(plainAddress(caller.remoteAddress), caller.remotePort ?? 0) },
-        signal: gone.signal,
+      const request = formatRequest({
+        destination: { host: attachment.targetHost, port: attachment.targetPort },
+        protocol: 'tcp',
+        source: { host: plainAddress(caller.remoteAddress), port: caller.remotePort ?? 0 },
       })
+      const stream = await this.#ask(mux, request, gone.signal)
       caller.off('close', leave)
       join(stream, caller)
     } catch (error) {
@@ -77,8 +81,21 @@ export class PortRelay {
       if (caller.destroyed) return
       this.#options.logger.debug({ error: messageOf(error), port: this.#options.port.containerPort }, 'developer did not take a connection')
       // Refused by the developer's app: the caller must see that. Session gone without an answer: nobody refused, the app serves.
-      if (isOpen(session)) caller.resetAndDestroy()
+      if (isOpen(mux)) caller.resetAndDestroy()
       else this.#dispatch(caller)
+    }
+  }
+
+  /** Asks the developer's side; given up when the way there is cut before it has answered. */
+  async #ask(mux: Mux, request: string, gone: AbortSignal): Promise<MuxStream> {
+    const cut = new AbortController()
+    const unwatch = mux.pipe.onStrand(() => {
+      if (!mux.pipe.isUp) cut.abort()
+    })
+    try {
+      return await mux.open(request, AbortSignal.any([gone, cut.signal]))
+    } finally {
+      unwatch()
     }
   }
 

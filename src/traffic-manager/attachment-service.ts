@@ -10,6 +10,7 @@ import {
   PreparedInterceptSchema,
 } from '../wire/generated/manager_pb.ts'
 import { toStatus } from '../wire/grpc.ts'
+import { STREAM_KEY_WISH } from '../wire/versions.ts'
 import { type Attachment, infoForClient, workloadOf } from './attachment.ts'
 import type { CallContext, HandlerFactory, Handlers } from './grpc-handlers.ts'
 import type { ManagerPorts } from './manager-ports.ts'
@@ -103,7 +104,7 @@ async function attach(
   const { client, context } = call
   checkFeatures(call.spec)
   const spec = await completeSpec(ports, call.spec)
-  const attachment = ports.state.attach(client, spec)
+  const attachment = ports.state.attach(client, spec, String(context.metadata.get(STREAM_KEY_WISH)[0] ?? ''))
   const about = {
     attachment: spec.name,
     client: client.info.name,

@@ -3,7 +3,7 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import type { Event, LabelSelector, MutatingWebhookConfiguration, Pod, PodTemplateSpec, Secret, Service } from './kubernetes-objects.ts'
 import { type ApiAttempt, apiError, httpStatusOf } from '../kube/api-error.ts'
 import { HttpStatusError, readBody, requesterFor, requestOptions } from '../kube/api-request.ts'
-import { serverOf } from '../kube/kubeconfig.ts'
+import { serverOf } from '../kube/server-address.ts'
 import {
   type RolloutAccess,
   type SecretAccess,

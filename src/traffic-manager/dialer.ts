@@ -3,7 +3,7 @@ import net from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { systemCode } from '../base/error.ts'
 import type { Endpoint } from '../wire/connection-id.ts'
-import { DialError } from '../wire/data-stream.ts'
+import { DialError } from '../wire/mux.ts'
 
 /** How long a destination may be silent before the dial is given up. */
 export const DIAL_TIMEOUT_MS = 10_000

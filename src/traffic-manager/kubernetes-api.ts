@@ -1,7 +1,7 @@
 import type http from 'node:http'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { HttpStatusError, readBody, requesterFor, requestOptions } from '../kube/api-request.ts'
-import { serverOf } from '../kube/kubeconfig.ts'
+import { serverOf } from '../kube/server-address.ts'
 
 /** One line of a watch (Kubernetes API concepts, "Efficient detection of changes"). */
 export type WatchEvent = { object: unknown; type: 'ADDED' | 'BOOKMARK' | 'DELETED' | 'ERROR' | 'MODIFIED' }

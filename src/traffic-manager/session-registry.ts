@@ -3,12 +3,15 @@ import { setMaxListeners } from 'node:events'
 /** Milliseconds of a clock; handed in so that tests own the time. */
 export type Clock = () => number
 
-/** Something that its owner must keep alive. `ended` aborts when it departs or expires. */
-export type Session = { readonly ended: AbortSignal; readonly id: string; lastSeenMs: number }
+/**
+ * Something that its owner must keep alive. `ended` aborts when it departs or expires; `graceMs`: how long its owner may be cut
+ * off, on top of the time to live.
+ */
+export type Session = { readonly ended: AbortSignal; graceMs: number; readonly id: string; lastSeenMs: number }
 
 type Entry<S> = { controller: AbortController; session: S }
 
-/** Sessions of one kind, by id. A session not touched for `ttlMs` is removed by the next {@link expire}. */
+/** Sessions of one kind, by id. A session not touched for `ttlMs` and its grace is removed by the next {@link expire}. */
 export class SessionRegistry<S extends Session> {
   readonly #clock: Clock
   readonly #entries = new Map<string, Entry<S>>()
@@ -26,7 +29,7 @@ export class SessionRegistry<S extends Session> {
     const controller = new AbortController()
     // Every watch and data stream of the session listens.
     setMaxListeners(0, controller.signal)
-    const session = make({ ended: controller.signal, id, lastSeenMs: this.#clock() })
+    const session = make({ ended: controller.signal, graceMs: 0, id, lastSeenMs: this.#clock() })
     this.#entries.set(id, { controller, session })
     this.#onChange(session, 'added')
     return session
@@ -58,7 +61,7 @@ export class SessionRegistry<S extends Session> {
   /** Removes what was silent for longer than the time to live; answers the sessions that ended. */
   expire(): S[] {
     const limit = this.#clock() - this.#ttlMs
-    const silent = this.values().filter(({ lastSeenMs }) => lastSeenMs < limit)
+    const silent = this.values().filter(({ graceMs, lastSeenMs }) => lastSeenMs + graceMs < limit)
     for (const { id } of silent) this.remove(id)
     return silent
   }

@@ -84,9 +84,10 @@ export class State {
 
   /**
    * Takes a port for a client; also from one who seems to be gone.
+   * @param wishedKey stream key of the same attachment in a session that this manager has not known; taken if it is unused
    * @throws TpxError ATTACHMENT_EXISTS, PORT_CONFLICT
    */
-  attach(client: ClientSession, spec: InterceptSpec): Attachment {
+  attach(client: ClientSession, spec: InterceptSpec, wishedKey = ''): Attachment {
     this.checkConflict(client, spec)
     const now = this.#clock()
     for (const other of this.attachments()) if (samePort(other.spec, spec)) this.detach(other)
@@ -98,7 +99,7 @@ export class State {
       modifiedMs: now,
       reviews: new Map(),
       spec,
-      streamKey: randomBytes(16).toString('hex'),
+      streamKey: this.#isFreeKey(wishedKey) ? wishedKey : randomBytes(16).toString('hex'),
     }
     this.#attachments.add(attachment)
     const agents = this.agentsOf(workloadOf(attachment))
@@ -143,6 +144,11 @@ export class State {
     const limit = this.#clock() - REMOVED_MS
     this.#removed = this.#removed.filter(({ modifiedMs }) => modifiedMs > limit)
     return { agents: this.agents.expire(), clients: this.clients.expire() }
+  }
+
+  #isFreeKey(key: string): boolean {
+    const used = [...this.#attachments, ...this.#removed]
+    return /^[0-9a-f]{32}$/.test(key) && !used.some(({ streamKey }) => streamKey === key)
   }
 
   #set(attachment: Attachment, disposition: Attachment['disposition'], message: string): void {

@@ -16,7 +16,14 @@ const SHORT_BREAK_MS = 5000
 const RESTORE_BACKOFF = { firstMs: 100, mostMs: 5000 }
 
 type Progress = (text: string) => void
-type Options = { carrier: Carrier; client: ClientSettings; logger: Logger; manager: ManagerSession; settings: Settings }
+type Options = {
+  carrier: Carrier
+  client: ClientSettings
+  graceMs: () => number
+  logger: Logger
+  manager: ManagerSession
+  settings: Settings
+}
 
 /** What is waited for, in words. */
 function describeReach(workload: string, { connected, error, total, waitingFor }: Reach): string {
@@ -133,13 +140,13 @@ export class Attachments {
   }
 
   async #establish(held: HeldAttachment, { report, signal }: { report: Progress; signal: AbortSignal }): Promise<void> {
-    const { carrier, logger, manager, settings } = this.#options
+    const { carrier, graceMs, logger, manager, settings } = this.#options
     const { name, workload } = held.params
     await manager.waitShortly(SHORT_BREAK_MS)
     report(`Asking the traffic-manager about "${workload}"`)
     const engagement = await prepare(manager, held.params, { settings, signal })
     this.#checkPort(held, engagement.localPort)
-    await held.open(engagement, { carrier, logger })
+    await held.open(engagement, { carrier, graceMs, logger })
     held.sessionId = manager.state.value.sessionId
     report(`Waiting for the traffic-agent of "${workload}"`)
     const unwatch = manager.intercepts.onChange((intercepts) => {
@@ -147,7 +154,7 @@ export class Attachments {
       if (message && !message.startsWith('Waiting for the traffic-agent'))
         report(`Waiting for the traffic-agent of "${workload}": ${message}`)
     })
-    await createIntercept(manager, engagement, signal).finally(unwatch)
+    await createIntercept(manager, engagement, { signal }).finally(unwatch)
     held.activate(await waitActive(manager, engagement, { onWaiting: report, signal }))
     held.follow(manager.agentPods.value)
     await held.inbound?.reach.until((reach) => {
@@ -159,7 +166,7 @@ export class Attachments {
 
   /** After the session was lost: the same attachment in the new one, tried until it works or is left. */
   #restore(held: HeldAttachment, sessionId: string): void {
-    const { carrier, logger, manager } = this.#options
+    const { carrier, graceMs, logger, manager } = this.#options
     held.sessionId = sessionId
     held.settled = false
     held.state = 'waiting'
@@ -167,7 +174,7 @@ export class Attachments {
     const attempt = async (): Promise<boolean> => {
       if (manager.state.value.sessionId !== sessionId) return true
       const engagement = (await findIntercept(manager, held.params)) ?? (await this.#makeAgain(held))
-      if (!held.isOpen) await held.open(engagement, { carrier, logger })
+      if (!held.isOpen) await held.open(engagement, { carrier, graceMs, logger })
       held.activate(
         await waitActive(manager, engagement, {
           onWaiting: () => {},
@@ -190,7 +197,7 @@ export class Attachments {
     const { manager, settings } = this.#options
     const { signal } = held.ending
     const engagement = await prepare(manager, { ...held.params, localPort: held.localPort }, { settings, signal })
-    await createIntercept(manager, engagement, signal)
+    await createIntercept(manager, engagement, { signal, streamKey: held.streamKey })
     return engagement
   }
 

@@ -1,4 +1,4 @@
-import type { ClientHttp2Stream } from 'node:http2'
+import type { Duplex } from 'node:stream'
 import type { IpPacket } from '../netstack/ip-packet.ts'
 import type { TcpSegment } from '../netstack/tcp-segment.ts'
 import type { Destination } from './dialer.ts'
@@ -31,7 +31,7 @@ export class Attempt {
   readonly #onGivenUp: (attempt: Attempt) => void
   #onEnded: (() => void) | undefined
   #state: 'admitted' | 'connected' | 'ended' | 'waiting' = 'waiting'
-  #stream: ClientHttp2Stream | undefined
+  #stream: Duplex | undefined
   #timer: NodeJS.Timeout
 
   constructor({ destination, key, onGivenUp, request, segment, source }: AttemptOptions) {
@@ -72,7 +72,7 @@ export class Attempt {
    * @param stream undefined when the far side has reset already
    * @returns false when the attempt has ended meanwhile
    */
-  admit(stream?: ClientHttp2Stream): boolean {
+  admit(stream?: Duplex): boolean {
     if (this.#state !== 'waiting') {
       if (stream) discard(stream)
       return false
@@ -80,13 +80,13 @@ export class Attempt {
 
     clearTimeout(this.#timer)
     this.#state = 'admitted'
-    this.#stream = stream?.on('error', this.#loseStream).on('aborted', this.#loseStream).on('close', this.#loseStream)
+    this.#stream = stream?.on('error', this.#loseStream).on('close', this.#loseStream)
     this.#timer = this.#giveUpAfter(ADMISSION_TIMEOUT_MS)
     return true
   }
 
   /** Ends the attempt with a connection: hands the stream over; undefined when it was lost. */
-  take(): ClientHttp2Stream | undefined {
+  take(): Duplex | undefined {
     const stream = this.#release()
     if (stream) this.#end('connected')
     return stream
@@ -116,10 +116,10 @@ export class Attempt {
     this.#release()
   }
 
-  #release(): ClientHttp2Stream | undefined {
+  #release(): Duplex | undefined {
     const stream = this.#stream
     this.#stream = undefined
-    return stream?.off('error', this.#loseStream).off('aborted', this.#loseStream).off('close', this.#loseStream)
+    return stream?.off('error', this.#loseStream).off('close', this.#loseStream)
   }
 
   #end(state: 'connected' | 'ended'): void {
@@ -138,6 +138,6 @@ export function repeatDueMs(ageMs: number): number {
   return 2 * ageMs + 1000 + REPEAT_SLACK_MS
 }
 
-function discard(stream: ClientHttp2Stream): void {
+function discard(stream: Duplex): void {
   stream.on('error', () => {}).destroy(new Error('reset'))
 }

@@ -1,125 +1,133 @@
-import { once } from 'node:events'
-import type http2 from 'node:http2'
 import type { Logger } from '../base/logger.ts'
-import { asTpxError, TpxError } from '../base/error.ts'
-import { keepTrying } from '../base/retry.ts'
-import { dataClient, DialError, formatAuthority, openDataStream, SOURCE_HEADER } from '../wire/data-stream.ts'
+import { TpxError } from '../base/error.ts'
+import { type DataRequest, formatRequest } from '../wire/data-stream.ts'
+import { DialError, type Mux } from '../wire/mux.ts'
+import type { MuxStream } from '../wire/mux-stream.ts'
 import type { Carrier } from './carrier.ts'
 import { Cell } from './cell.ts'
 import type { Destination, Dialer, UdpFlow, UdpHandlers } from './dialer.ts'
-import { destroyWhenSilent, loseSession } from './http2-liveness.ts'
 import { type ManagerSession, managerTarget } from './manager-session.ts'
-import { openTpx } from './tpx-stream.ts'
+import { PipeKeeper, type PipeStatus } from './pipe-keeper.ts'
 import { UdpStream } from './udp-stream.ts'
 
-const BACKOFF = { firstMs: 50, mostMs: 2000 }
-/** How long a dial waits for a session that is being opened again, milliseconds. */
+/** How long a dial waits for a strand that is being replaced, milliseconds. */
 const PATIENCE_MS = 5000
-/** Longer than the manager's heartbeat allows: a slow uplink may hold several seconds of bulk data. */
-const SILENT_MS = 8000
 /** So many refusals of the tpx preface, while gRPC answers, mean that the manager does not know it. */
 const FOREIGN_AFTER = 3
 
-/** How the data stream is. */
-export type DataState = { error: TpxError | null; session: http2.ClientHttp2Session | null }
+/** What a data session works with. */
+export type DataSessionOptions = {
+  carrier: Carrier
+  graceMs: () => number
+  logger: Logger
+  manager: ManagerSession
+  managerNamespace: string
+}
 
-/** Opens the apps' connections in the cluster, over one HTTP/2 session that is replaced when it is lost. */
+/** Opens the apps' connections in the cluster, over one pipe to the manager. */
 export class DataSession implements Dialer {
-  readonly state = new Cell<DataState>({ error: null, session: null })
-  readonly #carrier: Carrier
+  readonly state = new Cell<PipeStatus>({ error: null, isUp: false, mux: null })
   readonly #logger: Logger
   readonly #manager: ManagerSession
-  readonly #managerNamespace: string
+  readonly #pipe: PipeKeeper
   #strangeAnswers = 0
 
-  constructor(options: { carrier: Carrier; logger: Logger; manager: ManagerSession; managerNamespace: string }) {
-    this.#carrier = options.carrier
-    this.#logger = options.logger
-    this.#manager = options.manager
-    this.#managerNamespace = options.managerNamespace
+  constructor({ carrier, graceMs, logger, manager, managerNamespace }: DataSessionOptions) {
+    this.#logger = logger
+    this.#manager = manager
+    const target = managerTarget(managerNamespace)
+    const strand = async (signal: AbortSignal) => ({ bearer: await this.#sessionId(signal), target, verb: 'data' })
+    this.#pipe = new PipeKeeper({ carrier, graceMs, strand })
+    this.#pipe.state.onChange((status) => this.#publish(status))
+    manager.onSessionLost = () => this.#pipe.destroy(new Error('The traffic-manager began anew'))
   }
 
   /** Keeps the session until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await keepTrying(() => this.#live(signal), {
-      backoff: BACKOFF,
-      signal,
-      onError: (error) => {
-        const reason = this.#explain(asTpxError(error))
-        if (this.state.value.error?.message !== reason.message)
-          this.#logger.warn({ code: reason.code }, `no data stream: ${reason.message}`)
-        this.state.set({ error: reason, session: null })
-      },
-    })
+    await this.#pipe.run(signal)
+    this.#pipe.destroy(new Error('The tunnel is ending'))
   }
 
-  async tcp(destination: Destination, options: { signal: AbortSignal; source: Destination }): Promise<http2.ClientHttp2Stream> {
-    const authority = formatAuthority(destination.address, destination.port)
-    const headers = { [SOURCE_HEADER]: formatAuthority(options.source.address, options.source.port) }
+  async tcp(destination: Destination, options: { signal: AbortSignal; source: Destination }): Promise<MuxStream> {
+    const { signal, source } = options
     const deadline = performance.now() + PATIENCE_MS
     for (;;) {
-      const session = await this.#session(options.signal, deadline - performance.now())
+      const mux = await this.#mux(signal)
       try {
-        return await openDataStream(session, authority, { headers, signal: options.signal })
+        return await this.#open(mux, { destination: hostPort(destination), protocol: 'tcp', source: hostPort(source) }, signal)
       } catch (error) {
-        // Only a dial that died with its session may be tried again: the far side has not given a verdict on it.
-        const isLost = session.destroyed || session.closed
-        if (!isLost || options.signal.aborted) throw error
+        // Only a dial that died with its pipe may be tried again: the far side has not given a verdict on it.
+        if (!mux.pipe.isClosed || signal.aborted) throw error
         if (performance.now() > deadline) throw new DialError('ETIMEDOUT')
       }
     }
   }
 
   udp(destination: Destination, handlers: UdpHandlers): UdpFlow {
-    return new UdpStream((signal) => this.#session(signal, PATIENCE_MS), formatAuthority(destination.address, destination.port), handlers)
+    const open = async (signal: AbortSignal): Promise<MuxStream> =>
+      this.#open(await this.#mux(signal), { destination: hostPort(destination), protocol: 'udp' }, signal)
+    return new UdpStream(open, handlers)
   }
 
-  async #session(signal: AbortSignal, limitMs: number): Promise<http2.ClientHttp2Session> {
-    const usable = ({ session }: DataState): http2.ClientHttp2Session | undefined =>
-      session && !session.closed && !session.destroyed ? session : undefined
+  /** A dial that is under way when the strand is lost goes on over the next, but not for long: whoever connects has no patience. */
+  async #open(mux: Mux, request: DataRequest, signal: AbortSignal): Promise<MuxStream> {
+    const impatient = new AbortController()
+    let timer: NodeJS.Timeout | undefined
+    const unwatch = this.state.onChange(({ isUp }) => {
+      clearTimeout(timer)
+      timer = isUp ? undefined : setTimeout(() => impatient.abort(), PATIENCE_MS)
+    })
+    try {
+      return await mux.open(formatRequest(request), AbortSignal.any([signal, impatient.signal]))
+    } catch (error) {
+      throw impatient.signal.aborted && !signal.aborted ? new DialError('EHOSTUNREACH') : error
+    } finally {
+      clearTimeout(timer)
+      unwatch()
+    }
+  }
+
+  async #mux(signal: AbortSignal): Promise<Mux> {
+    const usable = ({ isUp, mux }: PipeStatus): Mux | undefined => (isUp && mux ? mux : undefined)
     const now = usable(this.state.value)
     if (now) return now
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(Math.max(0, Math.ceil(limitMs)))])
-    return this.state.until(usable, limited).catch(() => {
+    return this.state.until(usable, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)])).catch(() => {
       throw new DialError('EHOSTUNREACH')
     })
   }
 
-  async #live(signal: AbortSignal): Promise<boolean> {
-    const sessionId = await this.#manager.state.until(({ leg, sessionId }) => (leg.state === 'up' && sessionId) || undefined, signal)
-    const stream = await openTpx(this.#carrier, managerTarget(this.#managerNamespace), ['data', sessionId], signal)
-    const session = dataClient(stream)
-    const stop = (): void => loseSession(session)
-    // A new session of the manager's knows nothing of this one's connections.
-    const unwatch = this.#manager.state.onChange((state) => {
-      if (state.sessionId !== sessionId) stop()
-    })
-    signal.addEventListener('abort', stop)
-    try {
-      destroyWhenSilent(session, stream, SILENT_MS)
-      session.once('connect', () => {
-        this.#strangeAnswers = 0
-        this.state.set({ error: null, session })
-      })
-      await once(session, 'close')
-      throw new TpxError('CARRIER_FAILED', 'The data stream to the traffic-manager was lost')
-    } finally {
-      unwatch()
-      signal.removeEventListener('abort', stop)
-      stream.destroy()
-    }
+  /** The session of before serves as well: a pipe goes on while the gRPC session is being found again. */
+  #sessionId(signal: AbortSignal): Promise<string> {
+    return this.#manager.state.until(({ hasArrived, sessionId }) => (hasArrived && sessionId) || undefined, signal)
+  }
+
+  #publish(status: PipeStatus): void {
+    const { error } = status
+    this.#strangeAnswers = error && this.#isStrange(error) ? this.#strangeAnswers + 1 : status.isUp ? 0 : this.#strangeAnswers
+    const reason = error && this.#strangeAnswers >= FOREIGN_AFTER ? this.#foreign(error) : error
+    if (reason && this.state.value.error?.message !== reason.message)
+      this.#logger.warn({ code: reason.code }, `no data stream: ${reason.message}`)
+    this.state.set({ ...status, error: reason })
   }
 
   /** A manager that answers gRPC but closes on the tpx preface is not tpx's. */
-  #explain(error: TpxError): TpxError {
-    const { leg, managerName, managerVersion } = this.#manager.state.value
-    const isStrange =
-      error.code === 'CARRIER_FAILED' && error.message.startsWith('Stream ended before its first line') && leg.state === 'up'
-    this.#strangeAnswers = isStrange ? this.#strangeAnswers + 1 : 0
-    if (this.#strangeAnswers < FOREIGN_AFTER) return error
+  #isStrange(error: TpxError): boolean {
+    return (
+      error.code === 'CARRIER_FAILED' &&
+      error.message.startsWith('Stream ended before its first line') &&
+      this.#manager.state.value.leg.state === 'up'
+    )
+  }
+
+  #foreign(cause: TpxError): TpxError {
+    const { managerName, managerVersion } = this.#manager.state.value
     return new TpxError('MANAGER_UNREACHABLE', `The traffic-manager "${managerName} ${managerVersion}" does not carry tpx's data streams`, {
-      cause: error,
+      cause,
       hint: "It looks like Telepresence's own; install tpx's beside it with `tpx helm install` and name it with --manager-namespace",
     })
   }
+}
+
+function hostPort({ address, port }: Destination): { host: string; port: number } {
+  return { host: address, port }
 }

@@ -1,4 +1,4 @@
-import type { ClientHttp2Stream } from 'node:http2'
+import type { MuxStream } from '../wire/mux-stream.ts'
 
 /** An address in text (IPv4 or IPv6 without brackets) and a port. */
 export type Destination = { address: string; port: number }
@@ -25,12 +25,12 @@ export interface Dialer {
    * Asks the cluster side to connect and waits for its verdict.
    * While the session is being opened again it waits some seconds, so that a restart of the link passes unnoticed.
    * @param options `source`: who asks, in this network namespace; `signal`: aborts when the app no longer waits
-   * @returns the open stream; END_STREAM is a FIN, RST_STREAM a reset
+   * @returns the open stream; its end is a FIN, a destroyed stream a reset
    * @throws DialError with what the app is to see: ECONNREFUSED; EHOSTUNREACH, also when no session came in time; ENETUNREACH;
    * ETIMEDOUT, also when the verdict was lost with the session: silence, the app's kernel asks again; ECONNRESET: the far side
    * accepted and reset at once
    */
-  tcp(destination: Destination, options: { signal: AbortSignal; source: Destination }): Promise<ClientHttp2Stream>
+  tcp(destination: Destination, options: { signal: AbortSignal; source: Destination }): Promise<MuxStream>
   /** Opens a flow at once; datagrams sent before the far side is ready are kept or dropped at the dialer's choice. */
   udp(destination: Destination, handlers: UdpHandlers): UdpFlow
 }

@@ -14,6 +14,7 @@ import {
   RemoveInterceptRequest2Schema,
 } from '../wire/generated/manager_pb.ts'
 import { grpcStatus } from '../wire/grpc.ts'
+import { STREAM_KEY_WISH } from '../wire/versions.ts'
 import { callOptions } from './call-options.ts'
 import { sessionInfo, within } from './manager-client.ts'
 import type { ManagerSession } from './manager-session.ts'
@@ -92,12 +93,22 @@ export async function prepare(
   }
 }
 
-/** Creates the intercept; the manager injects the agent if the workload has none. @throws TpxError the manager's reason */
-export async function createIntercept(manager: ManagerSession, { spec }: Engagement, signal: AbortSignal): Promise<void> {
+/**
+ * Creates the intercept; the manager injects the agent if the workload has none.
+ * @param options `streamKey`: the one that it had in an earlier session, or ''
+ * @throws TpxError the manager's reason
+ */
+export async function createIntercept(
+  manager: ManagerSession,
+  { spec }: Engagement,
+  { signal, streamKey = '' }: { signal: AbortSignal; streamKey?: string },
+): Promise<void> {
+  const metadata = new grpc.Metadata()
+  if (streamKey) metadata.set(STREAM_KEY_WISH, streamKey)
   await manager.call((client, id) =>
     client.createIntercept(
       create(CreateInterceptRequestSchema, { interceptSpec: spec, session: sessionInfo(id) }),
-      undefined,
+      metadata,
       callOptions({ limitMs: CALL_LIMIT_MS, signal }),
     ),
   )

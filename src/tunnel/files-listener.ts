@@ -83,7 +83,7 @@ export class FilesListener {
     for (const { apiPort, namespace, podName } of this.#source.pods()) {
       try {
         const target = { kind: 'pod', name: podName, namespace, port: apiPort } as const
-        return await openTpx(this.#carrier, target, ['files', this.#source.key()], this.#ending.signal)
+        return (await openTpx(this.#carrier, target, ['files', this.#source.key()], this.#ending.signal)).stream
       } catch (error) {
         failure = error
       }

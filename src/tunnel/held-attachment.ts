@@ -18,6 +18,9 @@ function mountsOf(info: InterceptInfo): RemoteMount[] {
     .sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
+/** What an attachment's streams need. */
+export type OpenOptions = { carrier: Carrier; graceMs: () => number; logger: Logger }
+
 /** One attachment of this connection: what was asked for, what the manager made of it, and the streams that belong to it. */
 export class HeldAttachment {
   readonly ending = new AbortController()
@@ -54,11 +57,11 @@ export class HeldAttachment {
   }
 
   /** Opens the port of the volumes and the place for the agents' sessions. */
-  async open(engagement: Engagement, { carrier, logger }: { carrier: Carrier; logger: Logger }): Promise<void> {
+  async open(engagement: Engagement, { carrier, graceMs, logger }: OpenOptions): Promise<void> {
     this.engagement = engagement
-    const inbound = new InboundSessions({ carrier, localPort: engagement.localPort, logger })
+    const inbound = new InboundSessions({ carrier, graceMs, localPort: engagement.localPort, logger })
     this.inbound = inbound
-    const source = { key: () => this.#key, pods: () => inbound.pods }
+    const source = { key: () => this.streamKey, pods: () => inbound.pods }
     this.#files = await FilesListener.start({ carrier, logger, port: this.#wantedSftpPort, source })
     if (this.ending.signal.aborted) this.close()
   }
@@ -75,7 +78,7 @@ export class HeldAttachment {
     const { namespace } = this.#info.spec ?? {}
     this.inbound?.update(
       pods.filter((pod) => pod.workloadName === this.params.workload && pod.namespace === namespace),
-      this.#key,
+      this.streamKey,
     )
   }
 
@@ -114,7 +117,7 @@ export class HeldAttachment {
     }
   }
 
-  get #key(): string {
+  get streamKey(): string {
     return this.#info?.metadata[STREAM_KEY] ?? ''
   }
 }

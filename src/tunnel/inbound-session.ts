@@ -1,18 +1,13 @@
 import { once } from 'node:events'
-import type http2 from 'node:http2'
 import net from 'node:net'
 import { messageOf, systemCode } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
-import { keepTrying } from '../base/retry.ts'
-import { dataServer, refuse } from '../wire/data-stream.ts'
 import type { AgentPodInfo } from '../wire/generated/manager_pb.ts'
 import { join } from '../wire/join.ts'
+import type { Mux, Offer } from '../wire/mux.ts'
 import type { Carrier } from './carrier.ts'
-import { destroyWhenSilent, loseSession } from './http2-liveness.ts'
-import { openTpx } from './tpx-stream.ts'
+import { PipeKeeper, type PipeStatus } from './pipe-keeper.ts'
 
-const BACKOFF = { firstMs: 50, mostMs: 2000 }
-const SILENT_MS = 8000
 /** Connections that are on their way may finish for so long after the attachment has ended, milliseconds. */
 const GRACE_MS = 1000
 
@@ -37,35 +32,46 @@ async function dialApp(port: number, signal: AbortSignal): Promise<net.Socket> {
 }
 
 /** Answers one connection of the taken-over port: dials the app, tells the agent honestly, joins the two. */
-async function accept(stream: http2.ServerHttp2Stream, port: number): Promise<void> {
-  const gone = new AbortController()
-  const onGone = (): void => gone.abort()
-  stream.once('close', onGone)
+async function accept({ accept, gone, refuse }: Offer, port: number): Promise<void> {
   try {
-    const socket = await dialApp(port, gone.signal)
-    stream.off('close', onGone)
-    if (stream.destroyed) return void socket.resetAndDestroy()
-    stream.respond({ ':status': 200 })
-    join(stream, socket)
+    const socket = await dialApp(port, gone)
+    join(accept(), socket)
   } catch (error) {
-    refuse(stream, systemCode(error) ?? 'ECONNRESET')
+    refuse(systemCode(error) ?? 'ECONNRESET')
   }
 }
 
-/** The stream on which one agent hands over the connections of the taken-over port; opened again until it is closed. */
+/** What an inbound session works with. */
+export type InboundOptions = {
+  carrier: Carrier
+  graceMs: () => number
+  key: string
+  localPort: number
+  logger: Logger
+  onChange: () => void
+}
+
+/** The pipe on which one agent hands over the connections of the taken-over port; kept until it is closed. */
 export class InboundSession {
   /** Why it is not connected: '' before the first try has ended, null while it is. */
   error: string | null = ''
   readonly pod: AgentPodInfo
   readonly #ending = new AbortController()
-  readonly #options: { carrier: Carrier; key: string; localPort: number; logger: Logger; onChange: () => void }
-  #session: http2.ServerHttp2Session | undefined
+  readonly #options: InboundOptions
+  readonly #pipe: PipeKeeper
 
-  constructor(pod: AgentPodInfo, options: { carrier: Carrier; key: string; localPort: number; logger: Logger; onChange: () => void }) {
+  constructor(pod: AgentPodInfo, options: InboundOptions) {
     this.pod = pod
     this.#options = options
-    const { signal } = this.#ending
-    void keepTrying(() => this.#live(signal), { backoff: BACKOFF, onError: (error) => this.#set(messageOf(error)), signal })
+    const { carrier, graceMs, key, localPort } = options
+    const { apiPort, namespace, podName } = pod
+    const target = { kind: 'pod', name: podName, namespace, port: apiPort } as const
+    const onMux = (mux: Mux): void => {
+      mux.onOffer = (offer) => void accept(offer, localPort)
+    }
+    this.#pipe = new PipeKeeper({ carrier, graceMs, onMux, strand: async () => ({ bearer: key, target, verb: 'inbound' }) })
+    this.#pipe.state.onChange((status) => this.#follow(status))
+    void this.#pipe.run(this.#ending.signal)
   }
 
   get isConnected(): boolean {
@@ -75,28 +81,22 @@ export class InboundSession {
   /** Takes no new connection from now on; the agent gives those to the app container. */
   close(): void {
     this.#ending.abort()
-    const session = this.#session
-    session?.close()
-    if (session) setTimeout(() => loseSession(session), GRACE_MS).unref()
+    this.#pipe.state.value.mux?.drain()
+    setTimeout(() => this.#pipe.destroy(), GRACE_MS).unref()
   }
 
-  #set(error: string | null): void {
-    if (error === this.error) return
-    if (error !== null) this.#options.logger.debug({ pod: this.pod.podName, reason: error }, 'no inbound session')
-    this.error = error
+  /** The Pod is gone, and with it everything that it carried. */
+  abandon(): void {
+    this.#ending.abort()
+    this.#pipe.destroy()
+  }
+
+  #follow({ error, isUp }: PipeStatus): void {
+    // No error yet: the first strand is on its way.
+    const reason = isUp ? null : error ? messageOf(error) : this.error
+    if (reason === this.error) return
+    if (reason !== null) this.#options.logger.debug({ pod: this.pod.podName, reason }, 'no inbound session')
+    this.error = reason
     this.#options.onChange()
-  }
-
-  async #live(signal: AbortSignal): Promise<boolean> {
-    const { carrier, key, localPort } = this.#options
-    const { apiPort, namespace, podName } = this.pod
-    const stream = await openTpx(carrier, { kind: 'pod', name: podName, namespace, port: apiPort }, ['inbound', key], signal)
-    const session = dataServer(stream, (request) => void accept(request, localPort))
-    destroyWhenSilent(session, stream, SILENT_MS)
-    this.#session = session
-    this.#set(null)
-    await once(session, 'close')
-    stream.destroy()
-    throw new Error('The agent closed the stream')
   }
 }

@@ -1,8 +1,6 @@
-import type { Logger } from '../base/logger.ts'
 import type { AgentPodInfo } from '../wire/generated/manager_pb.ts'
-import type { Carrier } from './carrier.ts'
 import { Cell } from './cell.ts'
-import { InboundSession } from './inbound-session.ts'
+import { type InboundOptions, InboundSession } from './inbound-session.ts'
 
 /** How far the agents of an attachment are reached. */
 export type Reach = { connected: number; error: string | null; total: number; waitingFor: string[] }
@@ -12,11 +10,12 @@ const idOf = ({ apiPort, podId, podName }: AgentPodInfo): string => `${podName} 
 /** One inbound session to every agent of a workload, kept in step with the Pods that there are. */
 export class InboundSessions {
   readonly reach = new Cell<Reach>({ connected: 0, error: null, total: 0, waitingFor: [] })
-  readonly #options: { carrier: Carrier; localPort: number; logger: Logger }
+  readonly #options: Omit<InboundOptions, 'key' | 'onChange'>
   readonly #sessions = new Map<string, InboundSession>()
   #key = ''
+  #listed = new Set<string>()
 
-  constructor(options: { carrier: Carrier; localPort: number; logger: Logger }) {
+  constructor(options: Omit<InboundOptions, 'key' | 'onChange'>) {
     this.#options = options
   }
 
@@ -28,32 +27,46 @@ export class InboundSessions {
     )
   }
 
-  /** @param key the attachment's stream key; another one replaces every session */
+  /**
+   * @param pods those that the manager knows; one that it does not (yet) know stays as long as it is connected
+   * @param key the attachment's stream key; another one replaces every session
+   */
   update(pods: readonly AgentPodInfo[], key: string): void {
-    const wanted = new Map(pods.map((pod) => [idOf(pod), pod]))
-    for (const [id, session] of this.#sessions) {
-      if (wanted.has(id) && key === this.#key) continue
-      this.#sessions.delete(id)
-      session.close()
-    }
-
+    if (key !== this.#key) this.close()
     this.#key = key
-    for (const [id, pod] of wanted)
-      if (!this.#sessions.has(id))
-        this.#sessions.set(id, new InboundSession(pod, { ...this.#options, key, onChange: () => this.#publish() }))
+    this.#listed = new Set(pods.map(idOf))
+    for (const pod of pods) {
+      const id = idOf(pod)
+      if (this.#sessions.has(id)) continue
+      this.#sessions.set(id, new InboundSession(pod, { ...this.#options, key, onChange: () => this.#publish() }))
+    }
     this.#publish()
   }
 
   close(): void {
-    this.update([], '')
+    for (const session of this.#sessions.values()) session.close()
+    this.#sessions.clear()
+    this.#listed = new Set()
+    this.#publish()
+  }
+
+  /** A new manager knows no agent at first, so that only who is gone in both ways is gone. */
+  #abandonLost(): void {
+    for (const [id, session] of this.#sessions) {
+      if (session.isConnected || this.#listed.has(id)) continue
+      this.#sessions.delete(id)
+      session.abandon()
+    }
   }
 
   #publish(): void {
-    const waiting = [...this.#sessions.values()].filter(({ isConnected }) => !isConnected)
+    this.#abandonLost()
+    const listed = [...this.#sessions].filter(([id]) => this.#listed.has(id)).map(([, session]) => session)
+    const waiting = listed.filter(({ isConnected }) => !isConnected)
     this.reach.set({
-      connected: this.#sessions.size - waiting.length,
+      connected: listed.length - waiting.length,
       error: waiting.find(({ error }) => error)?.error ?? null,
-      total: this.#sessions.size,
+      total: listed.length,
       waitingFor: waiting.map(({ pod }) => pod.podName),
     })
   }

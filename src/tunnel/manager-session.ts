@@ -34,6 +34,8 @@ export type ManagerState = {
   error: TpxError | null
   /** How many tries have failed, so that a waiter can tell a new failure from an old one. */
   failures: number
+  /** Whether this tunnel has been in a session before: a number taken over from another tunnel is no session yet. */
+  hasArrived: boolean
   leg: Leg
   managerName: string
   managerVersion: string
@@ -54,6 +56,7 @@ export class ManagerSession {
     cluster: null,
     error: null,
     failures: 0,
+    hasArrived: false,
     leg: { state: 'connecting' },
     managerName: '',
     managerVersion: '',
@@ -63,6 +66,8 @@ export class ManagerSession {
   roundTripMs: number | null = null
   /** Called when answers stopped although nothing was closed: whatever hangs on the same path is frozen. */
   onFrozen: () => void = () => {}
+  /** Called when the manager has forgotten the session: it is another process, and connections that it carried are gone. */
+  onSessionLost: () => void = () => {}
   readonly #carrier: Carrier
   readonly #clientSettings: ClientSettings
   readonly #logger: Logger
@@ -142,12 +147,12 @@ export class ManagerSession {
       const sessionId = await this.#arrive(client)
       this.#client = client
       this.lastAnswerAt = performance.now()
-      this.state.patch({ error: null, leg: { state: 'up' }, managerName: name, managerVersion: version, sessionId })
+      this.state.patch({ error: null, hasArrived: true, leg: { state: 'up' }, managerName: name, managerVersion: version, sessionId })
       this.#logger.info({ version }, 'session with the traffic-manager is up')
       await Promise.race([...this.#watches(client, sessionId, stop), this.#beat(client, sessionId, stop)])
       return false
     } catch (error) {
-      if (isSessionUnknown(error)) this.state.patch({ sessionId: null })
+      if (isSessionUnknown(error)) this.#forget()
       throw error
     } finally {
       this.#client = null
@@ -167,7 +172,7 @@ export class ManagerSession {
       } catch (error) {
         if (!isSessionUnknown(error)) throw error
         this.#logger.warn('the traffic-manager has forgotten the session; a new one begins')
-        this.state.patch({ sessionId: null })
+        this.#forget()
       }
     }
 
@@ -231,6 +236,11 @@ export class ManagerSession {
       this.roundTripMs = this.lastAnswerAt - began
       await sleep(BEAT_MS, undefined, { signal })
     }
+  }
+
+  #forget(): void {
+    this.state.patch({ sessionId: null })
+    this.onSessionLost()
   }
 
   #lose(error: unknown): void {

@@ -36,7 +36,7 @@ export class Readiness {
     if (!cluster) return 'Waiting for the subnets of the cluster'
     if (!this.#routesSet) return 'Setting the routes'
     if (!this.#dnsListens) return 'Starting the DNS server'
-    if (!this.#data.state.value.session) return this.#data.state.value.error?.message ?? 'Opening the data stream'
+    if (!this.#data.state.value.isUp) return this.#data.state.value.error?.message ?? 'Opening the data stream'
     return undefined
   }
 

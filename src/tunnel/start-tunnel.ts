@@ -11,6 +11,7 @@ import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
 import type { Settings } from './settings.ts'
+import { CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
 import type { TunnelSnapshot } from '../wire/control.ts'
 import { WorkloadList } from './workload-list.ts'
 
@@ -53,10 +54,11 @@ function followSubnets(
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
   const carrier: Carrier = await openCarrier(settings.carrier)
   const client = new ClientSettings(settings.clientConfig)
+  const graceMs = (): number => client.value.timeouts?.connectionGrace ?? CLIENT_CONFIG_DEFAULTS.timeouts.connectionGrace
   const manager = new ManagerSession({ carrier, client, logger, settings })
-  const data = new DataSession({ carrier, logger, manager, managerNamespace: settings.managerNamespace })
+  const data = new DataSession({ carrier, graceMs, logger, manager, managerNamespace: settings.managerNamespace })
   const readiness = new Readiness({ data, manager })
-  const attachments = new Attachments({ carrier, client, logger, manager, settings })
+  const attachments = new Attachments({ carrier, client, graceMs, logger, manager, settings })
   const workloads = new WorkloadList(manager)
   const onResume = (snapshot: TunnelSnapshot | null): void => {
     if (snapshot?.sessionId) manager.resume(snapshot.sessionId)

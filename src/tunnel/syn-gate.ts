@@ -2,7 +2,7 @@
 //   app --SYN--> device --> SynGate --dial--> cluster;  verdict --> SynGate
 //   good: SynGate --the same SYN--> device --> listener --socket--> SynGate, which joins it with the stream
 //   bad:  SynGate --RST or ICMP--> device --> app
-import type { ClientHttp2Stream } from 'node:http2'
+import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
 import { messageOf, systemCode } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
@@ -152,7 +152,7 @@ export class SynGate {
  * Joins so that the death of this process is a reset: the socket was born with "close is reset". That must end when all data
  * and the FIN are the kernel's, or closing would throw away what the app has not read yet.
  */
-function joinAccepted(stream: ClientHttp2Stream, socket: Socket): void {
+function joinAccepted(stream: Duplex, socket: Socket): void {
   socket.once('finish', () => {
     const fd = fileDescriptor(socket)
     if (fd !== undefined) setCloseIsReset(fd, false)

@@ -1,6 +1,6 @@
-import http2 from 'node:http2'
 import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
-import { DialError, openDataStream, PROTOCOL_HEADER } from '../wire/data-stream.ts'
+import { DialError } from '../wire/mux.ts'
+import type { MuxStream } from '../wire/mux-stream.ts'
 import type { UdpFlow, UdpHandlers } from './dialer.ts'
 
 /** Datagrams kept until the far side is ready. */
@@ -12,13 +12,12 @@ const MOST_QUEUED = 1 << 20
 export class UdpStream implements UdpFlow {
   readonly #abort = new AbortController()
   readonly #handlers: UdpHandlers
-  #stream: http2.ClientHttp2Stream | undefined
+  #stream: MuxStream | undefined
   #waiting: Buffer[] = []
 
-  constructor(session: (signal: AbortSignal) => Promise<http2.ClientHttp2Session>, authority: string, handlers: UdpHandlers) {
+  constructor(open: (signal: AbortSignal) => Promise<MuxStream>, handlers: UdpHandlers) {
     this.#handlers = handlers
-    session(this.#abort.signal)
-      .then((open) => openDataStream(open, authority, { headers: { [PROTOCOL_HEADER]: 'udp' }, signal: this.#abort.signal }))
+    open(this.#abort.signal)
       .then((stream) => this.#begin(stream))
       .catch((error: unknown) => this.#end(error instanceof DialError ? error.code : 'ECONNRESET'))
   }
@@ -34,26 +33,24 @@ export class UdpStream implements UdpFlow {
   close(): void {
     if (this.#abort.signal.aborted) return
     this.#abort.abort()
-    this.#stream?.close()
+    this.#stream?.destroy()
   }
 
-  #begin(stream: http2.ClientHttp2Stream): void {
-    if (this.#abort.signal.aborted) return stream.close()
-    const { session } = stream
-    const isLost = (): boolean => !session || session.destroyed
+  #begin(stream: MuxStream): void {
+    if (this.#abort.signal.aborted) return void stream.destroy()
     this.#stream = stream
     const reader = new LengthPrefixReader()
     stream.on('data', (chunk: Buffer) => {
       for (const datagram of reader.push(chunk)) if (!this.#abort.signal.aborted) this.#handlers.onDatagram(datagram)
     })
     stream.once('end', () => {
-      // A lost session shows as `aborted` and then a clean end.
-      if (!stream.aborted) this.#end(undefined)
-      stream.close()
+      this.#end(undefined)
+      stream.destroy()
     })
-    // The far side resets a flow when ICMP said that nobody listens; everything else is the session's end.
-    const { NGHTTP2_INTERNAL_ERROR } = http2.constants
-    stream.once('close', () => this.#end(stream.rstCode === NGHTTP2_INTERNAL_ERROR && !isLost() ? 'ECONNREFUSED' : 'ECONNRESET'))
+    // The far side resets a flow when ICMP said that nobody listens; everything else is the mux's end.
+    const onGone = (): void => this.#end(stream.mux.pipe.isClosed ? 'ECONNRESET' : 'ECONNREFUSED')
+    if (stream.destroyed) return onGone()
+    stream.once('close', onGone)
     for (const framed of this.#waiting) stream.write(framed)
     this.#waiting = []
   }

@@ -81,7 +81,7 @@ export const CLIENT_CONFIG_DEFAULTS = {
   cluster: { defaultManagerNamespace: 'ambassador' },
   docker: { carrier: 'auto' },
   logLevels: { link: 'info', tunnel: 'info' },
-  timeouts: { helm: 120_000, intercept: 60_000, trafficManagerAPI: 10_000, trafficManagerConnect: 30_000 },
+  timeouts: { connectionGrace: 600_000, helm: 120_000, intercept: 60_000, trafficManagerAPI: 10_000, trafficManagerConnect: 30_000 },
 } as const satisfies ClientConfig
 
 /** Lists of several sources that are united; every other value of a source replaces those of the sources beneath. */

@@ -128,6 +128,8 @@ export type ControlMethods = {
   connect: { params: { timeoutMs: number }; result: SessionStatus }
   leave: { params: { name: string }; result: { mount: boolean } }
   'link.disown': { params: Record<string, never>; result: Record<string, never> }
+  /** Takes over the environment of the shell in which `connect` was typed, for credential plugins; what it held before is forgotten. */
+  'link.environment': { params: { variables: Record<string, string> }; result: Record<string, never> }
   'link.own': { params: Ownership; result: Record<string, never> }
   /** Ends the link, after the session was departed. Containers are the caller's business. */
   'link.quit': { params: Record<string, never>; result: Record<string, never> }

@@ -19,6 +19,11 @@ export function formatPreface(verb: string, ...args: string[]): string {
 /** The line that accepts a tpx stream. */
 export const ACCEPTED = 'ok\n'
 
+/** The line that accepts a strand of a pipe (pipe-host.ts), with the number of bytes that have been taken in. */
+export function formatAcceptance(position: number): string {
+  return `ok ${position}\n`
+}
+
 /** The line that refuses a tpx stream. */
 export function formatRefusal(code: ErrorCode, message: string): string {
   return `error ${code} ${message.replaceAll('\n', ' ')}\n`
@@ -76,12 +81,14 @@ export function readPreface(stream: Duplex): Promise<Preface> {
 
 /**
  * The opening side: writes the preface and waits for the answer line.
+ * @returns the words behind "ok"
  * @throws TpxError with the code that the other side gave
  */
-export async function openTpxStream(stream: Duplex, verb: string, ...args: string[]): Promise<void> {
+export async function openTpxStream(stream: Duplex, verb: string, ...args: string[]): Promise<string[]> {
   stream.write(formatPreface(verb, ...args))
   const line = await readLine(stream)
-  if (line === ACCEPTED.trimEnd()) return
+  const [first, ...words] = line.split(' ')
+  if (first === ACCEPTED.trimEnd()) return words
   const [, code, message] = /^error (\S+) (.*)$/.exec(line) ?? []
   throw new TpxError(isErrorCode(code) ? code : 'BUG', message ?? `Unexpected answer: "${line}"`)
 }

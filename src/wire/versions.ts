@@ -27,3 +27,8 @@ export const AGENT_CONTAINER = 'traffic-agent'
 export const AGENT_API_PORT = 9900
 /** Key in InterceptInfo.metadata: the bearer by which a client opens streams to the agents of its attachment. */
 export const STREAM_KEY = 'tpx.dev/stream-key'
+/**
+ * Request metadata of CreateIntercept: the stream key that the attachment had before its session was lost, so that the agents know their
+ * streams again. Taken if nobody has it.
+ */
+export const STREAM_KEY_WISH = 'tpx-stream-key'

@@ -65,7 +65,7 @@ describe('bad input', () => {
 
   test('a certificate of another authority', async () => {
     const path = kubeconfig(({ clusters }) => clusters.forEach(({ cluster }) => delete cluster['certificate-authority-data']))
-    await fails(['connect', '--kubeconfig', path], 'KUBERNETES_UNREACHABLE')
+    await fails(['connect', '--kubeconfig', path], 'KUBERNETES_CERTIFICATE_INVALID')
   })
 
   test('credentials that the API does not accept', async () => {

@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { systemCode, TpxError } from '../../base/error.ts'
 import { apiError, readStatus } from '../api-error.ts'
-import { serverOf } from '../kubeconfig.ts'
+import { requestOptions } from '../api-request.ts'
+import { serverOf } from '../server-address.ts'
 import { openPlainWebSocket } from './plain-web-socket.ts'
 import { RefusedUpgrade } from './refused-upgrade.ts'
 import { openSpdyOverWebSocket } from './spdy-over-web-socket.ts'
@@ -46,6 +47,10 @@ export async function openPortForward(
   const last = portForwardTransport(kubeConfig)
   const names = Object.keys(TRANSPORTS) as PortForwardTransport[]
   let failure: TpxError | undefined
+  // Before the clock of an upgrade runs: a credential plugin may have to wait for its user.
+  await requestOptions(kubeConfig).catch((error: unknown) => {
+    throw apiError(error, kubeConfig, { namespace: target.namespace, resource: 'pods/portforward', verb: 'create' })
+  })
   for (const name of last ? [last, ...names.filter((other) => other !== last)] : names) {
     try {
       const stream = await openBy(name, kubeConfig, target, options.signal)

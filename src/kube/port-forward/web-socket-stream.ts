@@ -2,7 +2,7 @@ import { Duplex } from 'node:stream'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { WebSocket } from 'ws'
 import { readBody, requestOptions } from '../api-request.ts'
-import { serverOf } from '../kubeconfig.ts'
+import { serverOf } from '../server-address.ts'
 import { RefusedUpgrade } from './refused-upgrade.ts'
 
 const HIGH_WATER = 1 << 18

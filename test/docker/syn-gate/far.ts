@@ -1,10 +1,11 @@
 // The peer container: services, and the dialing end of the gate's data sessions.
 import { createHash } from 'node:crypto'
 import dgram from 'node:dgram'
-import type http2 from 'node:http2'
 import net from 'node:net'
-import { dataServer, parseAuthority, refuse } from '../../../src/wire/data-stream.ts'
+import { parseRequest } from '../../../src/wire/data-stream.ts'
 import { join } from '../../../src/wire/join.ts'
+import { Mux, type Offer } from '../../../src/wire/mux.ts'
+import { Pipe } from '../../../src/wire/pipe.ts'
 import { FAR_PORT, PORT } from './ports.ts'
 
 /** An address of the container's own network that nobody has. */
@@ -25,10 +26,18 @@ function loseSessions(): void {
   for (const session of sessions) session.destroy()
 }
 
-function dial(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
-  const { host, port } = parseAuthority(String(headers[':authority']))
+/** A pipe of one strand: with it everything is lost. */
+function serveSession(socket: net.Socket): void {
+  const mux = new Mux(new Pipe({ graceMs: 1, pings: false, silentMs: 60_000 }), 'server')
+  mux.onOffer = dial
+  mux.pipe.attach(socket, 0)
+  socket.once('close', () => mux.destroy())
+}
+
+function dial({ accept, gone, refuse, request }: Offer): void {
+  const { host, port } = parseRequest(request)!.destination
   const way = /^10\.96\.(\d)\./.exec(host)?.[1] ?? '0'
-  if (way === '2') return refuse(stream, 'ENETUNREACH')
+  if (way === '2') return refuse('ENETUNREACH')
   if (way === '3') return
   const socket = net.connect({
     allowHalfOpen: true,
@@ -36,21 +45,17 @@ function dial(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeader
     noDelay: true,
     port,
   })
-  socket.once('error', (error) => refuse(stream, (error as NodeJS.ErrnoException).code ?? 'ECONNRESET'))
-  stream.once('close', () => {
+  socket.once('error', (error) => refuse((error as NodeJS.ErrnoException).code ?? 'ECONNRESET'))
+  gone.addEventListener('abort', () => {
     if (socket.connecting) socket.destroy()
   })
-  socket.once('connect', () => {
-    if (stream.destroyed) return void socket.resetAndDestroy()
-    stream.respond({ ':status': 200 })
-    join(stream, socket)
-  })
+  socket.once('connect', () => join(accept(), socket))
 }
 
 const sessionServer = serve(FAR_PORT, (socket) => {
   sessions.add(socket)
   socket.once('close', () => sessions.delete(socket))
-  dataServer(socket, dial)
+  serveSession(socket)
 })
 serve(PORT.echo, (socket) => void socket.pipe(socket))
 serve(PORT.reset, (socket) => void socket.resetAndDestroy())

@@ -1,7 +1,6 @@
 // The program under test: the tunnel's network, with a dialer that asks the peer container instead of a traffic-manager.
 // Environment: FAR=address of the peer, SUBNETS, MODES=tproxy listener and SUBNETS_LATER, separated by spaces.
 import { once } from 'node:events'
-import type http2 from 'node:http2'
 import dgram from 'node:dgram'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,22 +8,26 @@ import { openLogger } from '../../../src/base/logger.ts'
 import type { Dialer } from '../../../src/tunnel/dialer.ts'
 import { startNetwork } from '../../../src/tunnel/network.ts'
 import type { AdmissionMode } from '../../../src/tunnel/nft-ruleset.ts'
-import { dataClient, DialError, formatAuthority, openDataStream } from '../../../src/wire/data-stream.ts'
+import { formatRequest } from '../../../src/wire/data-stream.ts'
+import { DialError, Mux } from '../../../src/wire/mux.ts'
+import { Pipe } from '../../../src/wire/pipe.ts'
 import { FAR_PORT } from './ports.ts'
 
 /** As the tunnel's own dialer. */
 const PATIENCE_MS = 5000
 const far = process.env['FAR'] ?? ''
 const logger = openLogger('gate', process.env['TPX_LOG_LEVEL'] ?? 'info')
-let session: http2.ClientHttp2Session | undefined
+let session: Mux | undefined
 
 async function keepSession(): Promise<void> {
   for (;;) {
     const socket = net.connect({ host: far, noDelay: true, port: FAR_PORT })
     try {
       await once(socket, 'connect')
-      session = dataClient(socket)
-      await once(session, 'close')
+      session = new Mux(new Pipe({ graceMs: 1, pings: false, silentMs: 60_000 }), 'client')
+      session.pipe.attach(socket, 0)
+      await once(socket, 'close')
+      session.destroy()
     } catch {
       // the peer is away
     }
@@ -38,7 +41,7 @@ const dialer: Dialer = {
     const end = performance.now() + PATIENCE_MS
     while (!session && !signal.aborted && performance.now() < end) await sleep(20)
     if (!session) throw new DialError('EHOSTUNREACH')
-    return openDataStream(session, formatAuthority(address, port), { signal })
+    return session.open(formatRequest({ destination: { host: address, port }, protocol: 'tcp' }), signal)
   },
   udp({ port }, { onClose, onDatagram }) {
     const socket = dgram.createSocket('udp4', (data) => onDatagram(data))

@@ -31,8 +31,6 @@ test('apiError() leaves a TpxError as it is', () => {
 const failures: [cause: object, text: RegExp][] = [
   [{ code: 'ECONNREFUSED' }, /refuses connections \(ECONNREFUSED\)/],
   [{ code: 'ENOTFOUND' }, /does not resolve/],
-  [{ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, /certificate that cannot be trusted/],
-  [{ code: 'ERR_TLS_CERT_ALTNAME_INVALID' }, /certificate that cannot be trusted/],
   [{ name: 'TimeoutError' }, /does not answer/],
   [{ message: 'fetch failed', cause: Object.assign(new Error('x'), { code: 'ECONNREFUSED' }) }, /refuses connections/],
   [{ errors: [Object.assign(new Error('x'), { code: 'ETIMEDOUT' })] }, /does not answer/],
@@ -45,12 +43,42 @@ for (const [properties, text] of failures)
     assert.match(error.message, /"https:\/\/api:6443"/)
   })
 
-test('apiError() blames the credential plugin for what is neither network nor TLS', () => {
-  const withPlugin = configFor('https://api:6443')
-  withPlugin.users = [{ name: 'fake', exec: { command: 'aws' } }]
-  const error = apiError(new Error('token has expired'), withPlugin, attempt)
-  assert.equal(error.code, 'KUBERNETES_UNAUTHORIZED')
-  assert.match(error.message, /plugin "aws" failed: token has expired/)
+const certificates: [code: string, text: RegExp, hint: RegExp][] = [
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', /cannot be trusted/, /certificate-authority/],
+  ['CERT_HAS_EXPIRED', /has expired/, /Renew/],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', /of another name/, /tls-server-name/],
+]
+for (const [code, text, hint] of certificates)
+  test(`apiError() says KUBERNETES_CERTIFICATE_INVALID for ${code}`, () => {
+    const error = apiError(Object.assign(new Error('low level'), { code }), kubeConfig, attempt)
+    assert.equal(error.code, 'KUBERNETES_CERTIFICATE_INVALID')
+    assert.match(error.message, text)
+    assert.match(error.hint ?? '', hint)
+  })
+
+test('apiError() names the proxy, without its password, where that is what fails', () => {
+  const proxied = configFor('https://api:6443')
+  proxied.clusters = proxied.clusters.map((cluster) => ({ ...cluster, proxyUrl: 'http://me:s3cret@proxy:3128' }))
+  for (const cause of [
+    { code: 'ECONNREFUSED' },
+    { message: 'Bad response: 407' },
+    { message: 'Socks5 proxy rejected connection - NotAllowed' },
+  ]) {
+    const error = apiError(Object.assign(new Error('x'), cause), proxied, attempt)
+    assert.equal(error.code, 'KUBERNETES_UNREACHABLE')
+    assert.match(error.message, /The proxy "http:\/\/proxy:3128" /)
+    assert.match(error.hint ?? '', /proxy-url/)
+  }
+  assert.match(apiError(Object.assign(new Error('x'), { code: 'ETIMEDOUT' }), proxied, attempt).message, /^The Kubernetes API/)
+})
+
+test('apiError() tells a missing permission to impersonate from others', () => {
+  const error = apiError(
+    new HttpStatusError(403, status('users "jane" is forbidden: User "x" cannot impersonate resource "users"')),
+    kubeConfig,
+    attempt,
+  )
+  assert.match(error.hint ?? '', /can-i impersonate users/)
 })
 
 test('readStatus() knows a Kubernetes Status from a page of a proxy', () => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { parse, stringify } from 'yaml'
 import { ClusterAccess } from '../../../src/link/cluster-access.ts'
 import { type FakeApi, fakeApiServer } from '../../fakes/api-server.ts'
 
@@ -67,4 +68,45 @@ test('ClusterAccess.open() reads the kubeconfig again when its credentials are r
   ;(await access.open(target, signal)).destroy()
   assert.deepEqual(await access.check(), { state: 'up' })
   assert.equal(access.facts(undefined).server, fresh.server)
+})
+
+test('ClusterAccess leaves refused credentials alone for a while, and tries again when the kubeconfig changes', async () => {
+  await using api = await start()
+  const path = write(api)
+  const access = await ClusterAccess.load({ kubeconfig: path })
+  api.options.statuses = { '/version': 401 }
+  const { detail } = await access.check()
+  assert.match(detail ?? '', /^credentials are no longer accepted: .*; next: Sign in again/)
+  const { length } = api.requests
+  await access.check()
+  assert.equal(api.requests.length, length, 'nothing is asked in the pause')
+  api.options.statuses = {}
+  utimesSync(path, new Date(), new Date(Date.now() + 5000))
+  assert.deepEqual(await access.check(), { state: 'up' })
+})
+
+test('ClusterAccess asks again after the pause, and at once when the user did something', async () => {
+  await using api = await start()
+  const access = await ClusterAccess.load({ kubeconfig: write(api) })
+  api.options.statuses = { '/version': 401 }
+  await access.check()
+  api.options.statuses = {}
+  assert.equal((await access.check()).state, 'down')
+  access.forgetCredentials()
+  assert.deepEqual(await access.check(), { state: 'up' })
+})
+
+test('ClusterAccess runs a plugin that fails once, not for everybody who asks', async () => {
+  await using api = await start()
+  const [calls, command] = [join(dir, 'calls'), join(dir, 'plugin')]
+  writeFileSync(command, `#!/bin/sh\nprintf x >>${calls}\necho "Token has expired" >&2\nexit 1\n`, { mode: 0o755 })
+  const path = write(api)
+  const config = parse(readFileSync(path, 'utf8')) as { users: { user: object }[] }
+  for (const one of config.users) one.user = { exec: { command } }
+  writeFileSync(path, stringify(config))
+  const access = await ClusterAccess.load({ kubeconfig: path })
+  await assert.rejects(access.open(target, signal), { code: 'CREDENTIAL_PLUGIN_FAILED', message: /Token has expired/ })
+  await assert.rejects(access.open(target, signal), { code: 'CREDENTIAL_PLUGIN_FAILED' })
+  assert.match((await access.check()).detail ?? '', /no longer accepted: .*Token has expired/)
+  assert.equal(readFileSync(calls, 'utf8'), 'x')
 })

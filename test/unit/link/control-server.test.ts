@@ -38,6 +38,7 @@ async function start(): Promise<{
       release: async () => resolveReleased(true),
     },
     logger: silentLogger(),
+    onEnvironment: (variables) => void calls.push(['environment', variables]),
     quit: () => calls.push(['quit']),
     status: async () => status,
     tunnelContainer: 'tunnel',
@@ -55,6 +56,9 @@ test('serveCli() answers link.* itself and releases the owner when the connectio
   await client.call('link.own', { attachments: ['a'], owner: 'abc', quit: true })
   await client.call('link.disown', {})
   assert.deepEqual(calls, [['own', { attachments: ['a'], owner: 'abc', quit: true }], ['disown']])
+  await client.call('link.environment', { variables: { PATH: '/bin' } })
+  assert.deepEqual(calls.pop(), ['environment', { PATH: '/bin' }])
+  await assert.rejects(client.forward('link.environment', {}), { code: 'USAGE' })
   await assert.rejects(client.forward('link.own', {}), { code: 'USAGE' })
   await assert.rejects(client.forward('link.what', {}), { code: 'USAGE' })
   client.close()

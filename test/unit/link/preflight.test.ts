@@ -7,6 +7,7 @@ const labels = { app: 'traffic-manager' }
 const ready = { conditions: [{ status: 'True', type: 'Ready' }], phase: 'Running' }
 const manager = (status: object): object => ({ metadata: { labels, name: 'traffic-manager-1' }, spec: { containers: [] }, status })
 const NS = '/api/v1/namespaces'
+const REVIEW = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
 
 function objects(pods: object[]): NonNullable<FakeApiOptions['objects']> {
   return {
@@ -26,8 +27,16 @@ async function run(options: FakeApiOptions, namespaces = { managerNamespace: 'am
   return api.requests
 }
 
-test('preflight() is content with a namespace and a ready manager, in three requests', async () => {
-  assert.equal((await run({ objects: objects([manager(ready)]) })).length, 3)
+test('preflight() is content with a namespace and a ready manager, in three requests and two reviews', async () => {
+  const requests = await run({ objects: objects([manager(ready)]) })
+  assert.equal(requests.filter((path) => path !== REVIEW).length, 3)
+  assert.equal(requests.length, 5)
+})
+
+test('preflight() says KUBERNETES_FORBIDDEN where no port-forward may be opened', async () => {
+  const denied = { ...objects([manager(ready)]), [REVIEW]: { status: { allowed: false } } }
+  await assert.rejects(run({ objects: denied }), { code: 'KUBERNETES_FORBIDDEN', hint: /can-i create pods\/portforward -n ambassador/ })
+  await run({ objects: { ...denied, [REVIEW]: { status: { allowed: true } } } })
 })
 
 test('preflight() goes on where the Namespace object may not be read', async () => {

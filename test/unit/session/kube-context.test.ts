@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { test } from 'node:test'
 import { connectionName } from '../../../src/session/connection-name.ts'
-import { readKubeContext } from '../../../src/session/kube-context.ts'
+import { connectionSettings } from '../../../src/session/connection-settings.ts'
+import { kubeconfigPaths, readKubeContext } from '../../../src/session/kube-context.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'tpx-kube-'))
 const file = (name: string, text: string): string => {
@@ -46,4 +47,34 @@ test('connectionName() makes a name that fits into container names and socket pa
   )
   assert.equal(connectionName('mine', { context: 'x', namespace: 'y' }), 'mine')
   assert.throws(() => connectionName('-x', { context: 'x', namespace: 'y' }), { code: 'USAGE' })
+})
+
+test('kubeconfigPaths() spells the default file out, and makes relative paths absolute', () => {
+  const { HOME, KUBECONFIG } = process.env
+  try {
+    process.env['HOME'] = '/home/me'
+    delete process.env['KUBECONFIG']
+    assert.equal(kubeconfigPaths(undefined), '/home/me/.kube/config')
+    process.env['KUBECONFIG'] = `/a${delimiter}/b`
+    assert.equal(kubeconfigPaths(undefined), `/a${delimiter}/b`)
+    assert.equal(kubeconfigPaths('c'), join(process.cwd(), 'c'))
+  } finally {
+    Object.assign(process.env, { HOME })
+    if (KUBECONFIG === undefined) delete process.env['KUBECONFIG']
+    else process.env['KUBECONFIG'] = KUBECONFIG
+  }
+})
+
+test('connectionSettings() holds whom to act as, and nothing where nobody is impersonated', () => {
+  const flags = { 'as-group': ['dev'], as: 'jane', kubeconfig: one }
+  assert.deepEqual(connectionSettings(flags, {}).impersonate, { as: 'jane', asGroups: ['dev'] })
+  assert.deepEqual(connectionSettings({ kubeconfig: one }, { logLevels: { link: 'debug' } }), {
+    context: 'a',
+    impersonate: {},
+    kubeconfig: one,
+    linkLogLevel: 'debug',
+    managerNamespace: 'ambassador',
+    name: 'a-shop',
+    namespace: 'shop',
+  })
 })

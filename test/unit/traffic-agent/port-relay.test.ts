@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
-import type http2 from 'node:http2'
 import { test } from 'node:test'
-import { type Developer, openDeveloper, SOURCE_HEADER, startRig } from './agent-rig.ts'
+import { parseRequest } from '../../../src/wire/data-stream.ts'
+import type { Offer } from '../../../src/wire/mux.ts'
+import { type Developer, openDeveloper, startRig } from './agent-rig.ts'
 import { ask, closedPort, connect, echoServer, listen, readAll, readBytes, until } from './sockets.ts'
 
 type Rig = Awaited<ReturnType<typeof startRig>>
 
 /** Makes the developer's side serve the port. */
-async function divert(rig: Rig, dial: number | ((stream: http2.ServerHttp2Stream) => void)): Promise<Developer> {
+async function divert(rig: Rig, dial: number | ((offer: Offer) => void)): Promise<Developer> {
   rig.table.update([rig.attachment()], new Set(), true)
   const developer = await openDeveloper(rig.apiPort, dial)
   await until(() => rig.table.route('app', rig.attachment().containerPort) !== undefined)
@@ -22,15 +23,15 @@ test('PortRelay sends connections to the app when there is no attachment, and wh
   assert.deepEqual(await ask(rig.relayPort, 'hello'), { bytes: 'app:hello', end: 'fin' })
 })
 
-test('PortRelay sends connections to the developer while an inbound session is open, and tells the caller’s address', async () => {
+test('PortRelay sends connections to the developer while the pipe is up, and tells the caller’s address', async () => {
   await using app = await echoServer('app')
   await using own = await echoServer('developer')
   using rig = await startRig({ appPort: app.port })
   const developer = await divert(rig, own.port)
   assert.deepEqual(await ask(rig.relayPort, 'hello'), { bytes: 'developer:hello', end: 'fin' })
-  const [headers] = developer.headers
-  assert.equal(headers?.[':authority'], '127.0.0.1:8080')
-  assert.match(String(headers?.[SOURCE_HEADER]), /^127\.0\.0\.1:\d+$/)
+  const request = parseRequest(developer.requests[0] ?? '')
+  assert.deepEqual(request?.destination, { host: '127.0.0.1', port: 8080 })
+  assert.equal(request?.source?.host, '127.0.0.1')
   developer.socket.destroy()
   await until(() => rig.table.route('app', app.port) === undefined)
   assert.deepEqual(await ask(rig.relayPort, 'hello'), { bytes: 'app:hello', end: 'fin' })
@@ -116,12 +117,12 @@ for (const to of ['app', 'developer'] as const) {
     using rig = await startRig({ appPort: await closedPort() })
     const developer = to === 'developer' ? await divert(rig, await closedPort()) : undefined
     assert.deepEqual(await ask(rig.relayPort, 'hello'), { bytes: '', end: 'reset' })
-    assert.equal(developer?.headers.length ?? 1, 1)
+    assert.equal(developer?.requests.length ?? 1, 1)
     developer?.[Symbol.dispose]()
   })
 }
 
-test('PortRelay resets the connections of a lost session, and new ones go to the app', async () => {
+test('PortRelay resets the connections of a pipe that ended, and new ones go to the app', async () => {
   await using app = await echoServer('app')
   await using own = await listen()
   using rig = await startRig({ appPort: app.port })
@@ -133,7 +134,7 @@ test('PortRelay resets the connections of a lost session, and new ones go to the
   await Promise.all([own.next(), own.next()])
   await until(() => own.sockets.every((socket) => socket.bytesRead > 0))
   const ends = [readAll(open), readAll(halfClosed)]
-  developer.socket.resetAndDestroy()
+  developer.mux.destroy()
   assert.deepEqual(
     (await Promise.all(ends)).map(({ end }) => end),
     ['reset', 'reset'],
@@ -141,23 +142,37 @@ test('PortRelay resets the connections of a lost session, and new ones go to the
   assert.equal((await ask(rig.relayPort, 'hello')).bytes, 'app:hello')
 })
 
-test('PortRelay resets the connections of a session whose stream ended cleanly in the middle', async () => {
+test('PortRelay keeps the connections of a pipe that is cut, and gives new ones to the app meanwhile', async () => {
+  await using app = await echoServer('app')
+  await using own = await echoServer('developer')
+  using rig = await startRig({ appPort: app.port })
+  using developer = await divert(rig, own.port)
+  const open = await connect(rig.relayPort)
+  const seen = readAll(open)
+  open.write('before,')
+  await until(() => own.sockets.some((socket) => socket.bytesRead > 0))
+  developer.socket.destroy()
+  await until(() => rig.table.route('app', app.port) === undefined)
+  assert.equal((await ask(rig.relayPort, 'hello')).bytes, 'app:hello')
+  open.end('after')
+  await developer.resume()
+  assert.deepEqual(await seen, { bytes: 'developer:before,after', end: 'fin' })
+  assert.equal((await ask(rig.relayPort, 'hello')).bytes, 'developer:hello')
+})
+
+test('PortRelay resets the connections of a pipe that is cut when its owner has begun another one', async () => {
   await using app = await echoServer('app')
   await using own = await listen()
   using rig = await startRig({ appPort: app.port })
-  const developer = await divert(rig, own.port)
+  const crashed = await divert(rig, own.port)
   const open = await connect(rig.relayPort)
-  const halfClosed = await connect(rig.relayPort)
   open.write('x')
-  halfClosed.end('x')
-  await Promise.all([own.next(), own.next()])
-  await until(() => own.sockets.every((socket) => socket.bytesRead > 0))
-  const ends = [readAll(open), readAll(halfClosed)]
-  developer.socket.destroySoon()
-  assert.deepEqual(
-    (await Promise.all(ends)).map(({ end }) => end),
-    ['reset', 'reset'],
-  )
+  await until(() => own.sockets.some((socket) => socket.bytesRead > 0))
+  const end = readAll(open)
+  crashed.socket.destroy()
+  await until(() => rig.table.route('app', app.port) === undefined)
+  using _next = await openDeveloper(rig.apiPort, own.port)
+  assert.equal((await end).end, 'reset')
 })
 
 test('PortRelay gives a caller to the app when the session goes before it answered', async () => {
@@ -185,7 +200,7 @@ test('PortRelay gives a caller to the newer session when the old one goes before
   using newer = await openDeveloper(rig.apiPort, own.port)
   old.socket.destroy()
   assert.equal((await answer).bytes, 'developer:one')
-  assert.equal(newer.headers.length, 1)
+  assert.equal(newer.requests.length, 1)
 })
 
 test('PortRelay sends new connections to the newest session while those of the old one live on', async () => {
@@ -202,8 +217,7 @@ test('PortRelay sends new connections to the newest session while those of the o
   assert.equal((await ask(rig.relayPort, 'late')).bytes, 'second:late')
   early.end()
   assert.deepEqual(await seen, { bytes: 'first:early', end: 'fin' })
-  newer.socket.destroy()
-  await until(() => newer.session.destroyed)
+  newer.mux.destroy()
   await new Promise((resolve) => setTimeout(resolve, 20))
   assert.equal((await ask(rig.relayPort, 'back')).bytes, 'first:back')
 })
@@ -211,12 +225,12 @@ test('PortRelay sends new connections to the newest session while those of the o
 test('PortRelay withdraws a request when its caller leaves before the answer', async () => {
   await using app = await echoServer('app')
   using rig = await startRig({ appPort: app.port })
-  const streams: http2.ServerHttp2Stream[] = []
-  using _developer = await divert(rig, (stream) => streams.push(stream))
+  const offers: Offer[] = []
+  using _developer = await divert(rig, (offer) => offers.push(offer))
   const caller = await connect(rig.relayPort)
-  await until(() => streams.length === 1)
+  await until(() => offers.length === 1)
   caller.resetAndDestroy()
-  await until(() => streams[0]?.destroyed === true)
+  await until(() => offers[0]?.gone.aborted === true)
   await until(() => rig.relay.connections === 0)
   assert.equal(app.sockets.length, 0)
 })

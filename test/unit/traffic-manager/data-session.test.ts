@@ -6,8 +6,9 @@ import { buffer } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
 import { LengthPrefixReader, withLength } from '../../../src/base/length-prefix.ts'
 import { checkDestination } from '../../../src/traffic-manager/dialer.ts'
-import { dataClient, DialError, openDataStream, PROTOCOL_HEADER } from '../../../src/wire/data-stream.ts'
+import { DialError } from '../../../src/wire/mux.ts'
 import { openTpxStream } from '../../../src/wire/preface.ts'
+import { openMux } from '../wire/mux-fixture.ts'
 import { eventually, startManager } from './manager-fixture.ts'
 
 type Manager = Awaited<ReturnType<typeof startManager>>
@@ -16,8 +17,8 @@ async function openData(manager: Manager) {
   const session = await manager.arrive()
   const socket = net.connect(manager.port, '127.0.0.1')
   await once(socket, 'connect')
-  await openTpxStream(socket, 'data', session.sessionId)
-  return { http: dataClient(socket), session, socket }
+  const { mux, resume } = await openMux(socket, 'data', session.sessionId)
+  return { mux, resume, session, socket }
 }
 
 async function serve(onSocket: (socket: net.Socket) => void) {
@@ -35,7 +36,7 @@ describe('TPX/1 data', () => {
       ['sing', 'USAGE'],
     ] as const) {
       const socket = net.connect(manager.port, '127.0.0.1')
-      await assert.rejects(openTpxStream(socket, verb, 'nobody'), { code })
+      await assert.rejects(openTpxStream(socket, verb, 'nobody', 'a'.repeat(32), '0', '1000'), { code })
       socket.destroy()
     }
   })
@@ -44,8 +45,8 @@ describe('TPX/1 data', () => {
     await using manager = await startManager()
     // Answers only after the end of the question.
     await using server = await serve(async (socket) => socket.end(`${String(await buffer(socket))}!`))
-    const { http, socket } = await openData(manager)
-    const stream = await openDataStream(http, server.authority)
+    const { mux, socket } = await openData(manager)
+    const stream = await mux.open(`tcp ${server.authority}`)
     stream.end('hello')
     assert.equal(String(await buffer(stream)), 'hello!')
     socket.destroy()
@@ -53,17 +54,17 @@ describe('TPX/1 data', () => {
 
   it('says honestly why it cannot dial', async () => {
     await using manager = await startManager()
-    const { http, socket } = await openData(manager)
-    await assert.rejects(openDataStream(http, '127.0.0.1:1'), (error) => error instanceof DialError && error.code === 'ECONNREFUSED')
-    await assert.rejects(openDataStream(http, 'web-app:80'), { code: 'ENOTFOUND' })
+    const { mux, socket } = await openData(manager)
+    await assert.rejects(mux.open('tcp 127.0.0.1:1'), (error) => error instanceof DialError && error.code === 'ECONNREFUSED')
+    await assert.rejects(mux.open('tcp web-app:80'), { code: 'ENOTFOUND' })
     socket.destroy()
   })
 
   it('a reset on the cluster side is a reset of the stream', async () => {
     await using manager = await startManager()
     await using server = await serve((socket) => socket.once('data', () => socket.resetAndDestroy()))
-    const { http, socket } = await openData(manager)
-    const stream = await openDataStream(http, server.authority)
+    const { mux, socket } = await openData(manager)
+    const stream = await mux.open(`tcp ${server.authority}`)
     stream.write('x')
     await new Promise(
       (resolve) =>
@@ -72,16 +73,43 @@ describe('TPX/1 data', () => {
           .resume()
           .once('close', resolve),
     )
-    assert.notEqual(stream.rstCode, 0)
+    assert.ok(stream.errored)
     socket.destroy()
+  })
+
+  it('goes on over a new connection; a pipe that it does not know is lost', async () => {
+    await using manager = await startManager()
+    await using server = await serve((socket) => socket.pipe(socket))
+    const { mux, resume, session, socket } = await openData(manager)
+    const stream = await mux.open(`tcp ${server.authority}`)
+    const answer = buffer(stream)
+    stream.write('one ')
+    socket.destroy()
+    stream.end('two')
+    await resume(net.connect(manager.port, '127.0.0.1'))
+    assert.equal(String(await answer), 'one two')
+    const unknown = openTpxStream(net.connect(manager.port, '127.0.0.1'), 'data', session.sessionId, 'a'.repeat(32), '7', '1000')
+    await assert.rejects(unknown, { code: 'SESSION_LOST' })
+    mux.destroy()
+  })
+
+  it('resets what hung on a pipe when the same client begins another one', async () => {
+    await using manager = await startManager()
+    await using server = await serve((socket) => socket.on('error', () => {}).resume())
+    const { mux, session } = await openData(manager)
+    const stream = await mux.open(`tcp ${server.authority}`)
+    const lost = new Promise((resolve) => stream.once('error', resolve))
+    const next = await openMux(net.connect(manager.port, '127.0.0.1'), 'data', session.sessionId)
+    await lost
+    next.mux.destroy()
   })
 
   it('ends with the session of the client', async () => {
     await using manager = await startManager()
     const gone = Promise.withResolvers<void>()
     await using server = await serve((socket) => void socket.on('error', () => {}).once('close', () => gone.resolve()))
-    const { http, session, socket } = await openData(manager)
-    await openDataStream(http, server.authority)
+    const { mux, session, socket } = await openData(manager)
+    await mux.open(`tcp ${server.authority}`)
     await manager.client.depart(session)
     await Promise.all([once(socket, 'close'), gone.promise])
   })
@@ -91,8 +119,8 @@ describe('TPX/1 data', () => {
     const echo = dgram.createSocket('udp4').on('message', (data, from) => echo.send(Buffer.concat([data, data]), from.port, from.address))
     echo.bind(0, '127.0.0.1')
     await once(echo, 'listening')
-    const { http, socket } = await openData(manager)
-    const stream = await openDataStream(http, `127.0.0.1:${echo.address().port}`, { headers: { [PROTOCOL_HEADER]: 'udp' } })
+    const { mux, socket } = await openData(manager)
+    const stream = await mux.open(`udp 127.0.0.1:${echo.address().port}`)
     const decoder = new LengthPrefixReader()
     const seen: string[] = []
     stream.on('data', (chunk: Buffer) => seen.push(...decoder.push(chunk).map(String)))

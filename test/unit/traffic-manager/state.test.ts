@@ -33,6 +33,27 @@ describe('State: sessions', () => {
     assert.deepEqual(state.attachments(), [])
   })
 
+  it('expire() waits for a client that may be cut off for a while, whose port others may have meanwhile', () => {
+    const { pass, state } = aState()
+    const client = aClient(state)
+    client.graceMs = 600_000
+    state.attach(client, aSpec())
+    pass(CLIENT_TTL_MS + 600_000)
+    assert.deepEqual(state.expire().clients, [])
+    state.attach(aClient(state, { installId: 'other' }), aSpec())
+    assert.deepEqual(state.attachmentsOf(client), [])
+    pass(1)
+    assert.deepEqual(state.expire().clients, [client])
+  })
+
+  it('attach() takes the stream key of before, unless somebody has it or it is none', () => {
+    const { state } = aState()
+    const key = 'ab'.repeat(16)
+    assert.equal(state.attach(aClient(state), aSpec(), key).streamKey, key)
+    assert.notEqual(state.attach(aClient(state), aSpec({ agent: 'other' }), key).streamKey, key)
+    assert.match(state.attach(aClient(state), aSpec({ agent: 'third' }), 'short').streamKey, /^[0-9a-f]{32}$/)
+  })
+
   it('expire() ends a silent agent after its own time to live', () => {
     const { pass, state } = aState()
     const agent = anAgent(state)

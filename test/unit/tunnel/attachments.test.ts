@@ -5,7 +5,6 @@ import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { TpxError } from '../../../src/base/error.ts'
 import type { AttachParams } from '../../../src/wire/control.ts'
-import { openDataStream } from '../../../src/wire/data-stream.ts'
 import { InterceptDispositionType as Disposition } from '../../../src/wire/generated/manager_pb.ts'
 import { FakeAgent } from './fake-agent.ts'
 import { FakeManager } from './fake-manager.ts'
@@ -44,7 +43,7 @@ function addPods(fixture: Fixture, ...names: string[]): FakeAgent[] {
 }
 
 async function connectThrough(agent: FakeAgent): Promise<string> {
-  const stream = await openDataStream(await agent.session(), '127.0.0.1:8080', { headers: { 'tpx-source': '10.244.0.3:5555' } })
+  const stream = await (await agent.session()).open('tcp 127.0.0.1:8080 10.244.0.3:5555')
   stream.end('hello')
   return text(stream)
 }
@@ -73,7 +72,7 @@ test('attach() answers a connection with ECONNREFUSED while the app does not lis
   const fixture = await startFixture(t)
   const [agent] = addPods(fixture, 'web-app-1')
   await fixture.attachments.attach(params(1), nobody)
-  await assert.rejects(openDataStream(await agent!.session(), '127.0.0.1:8080'), { code: 'ECONNREFUSED' })
+  await assert.rejects((await agent!.session()).open('tcp 127.0.0.1:8080'), { code: 'ECONNREFUSED' })
 })
 
 test('attach() takes the container port where none is named, and no port twice', async (t) => {
@@ -131,9 +130,10 @@ test('leave() closes the sessions of the agents and frees name and port', async 
   const fixture = await startFixture(t)
   const [agent] = addPods(fixture, 'web-app-1')
   await fixture.attachments.attach(params(1), nobody)
-  const session = await agent!.session()
+  const mux = await agent!.session()
   await fixture.attachments.leave('web-app')
-  await eventually('closed', () => session.closed)
+  await eventually('drained', () => mux.isDraining)
+  await eventually('closed', () => mux.pipe.isClosed)
   await fixture.attachments.attach(params(1), nobody)
 })
 
@@ -147,7 +147,9 @@ test('An attachment follows its Pods: new ones are reached, lost streams are ope
   const [second] = addPods(fixture, 'web-app-2')
   await second!.session()
   const old = first!.inbound!
-  await eventually('old Pod', () => old.closed)
+  assert.equal(old.pipe.isClosed, false)
+  first!.cut()
+  await eventually('old Pod', () => fixture.attachments.list({ secrets: false })[0]!.state === 'active' && !old.pipe.isUp)
 })
 
 test('An attachment is made again in a new session, with its new key and its old ports', async (t) => {
@@ -157,12 +159,13 @@ test('An attachment is made again in a new session, with its new key and its old
   const before = await fixture.attachments.attach(params(port), nobody)
   agent!.key = 'key-2'
   fixture.manager.cut({ forget: true })
-  agent!.cut()
+  agent!.restart()
   await eventually('restored', () => fixture.manager.intercepts.length === 1)
   await agent!.session()
   const [after] = fixture.attachments.list({ secrets: true })
   await eventually('active', () => fixture.attachments.list({ secrets: true })[0]!.state === 'active')
   assert.deepEqual([after!.localPort, after!.sftpPort], [before.localPort, before.sftpPort])
+  assert.deepEqual(fixture.manager.wishedKeys, ['', 'key-1'])
   assert.equal(await connectThrough(agent!), 'app got: hello')
 })
 
@@ -210,7 +213,7 @@ test('A tunnel after a crash goes on: same session, same intercept, same port of
   const snapshot = { attachments: crashed.attachments.snapshot(), sessionId: crashed.session.state.value.sessionId }
   crashed.link.down = new TpxError('CARRIER_FAILED', 'crashed')
   crashed.manager.cut()
-  agent!.cut()
+  agent!.restart()
   await eventually('down', () => crashed.session.state.value.leg.state === 'down')
   await crashed.attachments.leaveAll()
 

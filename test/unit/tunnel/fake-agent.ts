@@ -1,14 +1,16 @@
 import { once } from 'node:events'
-import type http2 from 'node:http2'
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
-import { dataClient } from '../../../src/wire/data-stream.ts'
+import { TpxError } from '../../../src/base/error.ts'
+import type { Mux } from '../../../src/wire/mux.ts'
+import { PipeHost, readStrandWords } from '../../../src/wire/pipe-host.ts'
 import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
 
 /** A traffic-agent in this process, on a loopback port: takes inbound and files streams that bring its key. */
 export class FakeAgent {
-  inbound: http2.ClientHttp2Session | undefined
+  inbound: Mux | undefined
   key: string
+  readonly #pipes = new PipeHost()
   readonly #server: net.Server
   readonly #sockets = new Set<net.Socket>()
 
@@ -17,7 +19,10 @@ export class FakeAgent {
     this.#server = net.createServer((socket) => {
       this.#sockets.add(socket)
       socket.on('error', () => {}).on('close', () => this.#sockets.delete(socket))
-      void this.#serve(socket).catch(() => socket.destroy())
+      void this.#serve(socket).catch((error: unknown) => {
+        if (error instanceof TpxError) socket.end(formatRefusal(error.code, error.message))
+        else socket.destroy()
+      })
     })
     this.#server.listen(0, '127.0.0.1').unref()
   }
@@ -30,22 +35,29 @@ export class FakeAgent {
     return socket.on('error', () => {})
   }
 
-  /** The inbound session, as soon as it can be used. */
-  async session(): Promise<http2.ClientHttp2Session> {
-    while (!this.inbound || this.inbound.destroyed || this.inbound.connecting) await new Promise((resolve) => setTimeout(resolve, 5))
+  /** The inbound pipe, as soon as it can be used. */
+  async session(): Promise<Mux> {
+    while (!this.inbound?.pipe.isUp) await new Promise((resolve) => setTimeout(resolve, 5))
     return this.inbound
   }
 
+  /** Loses all connections, as a network does. */
   cut(): void {
-    this.inbound = undefined
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** Begins anew, as another process does. */
+  restart(): void {
+    this.#pipes.close()
+    this.inbound = undefined
+    this.cut()
   }
 
   async #serve(socket: net.Socket): Promise<void> {
     const preface = await readPreface(socket)
     if (preface.kind !== 'tpx' || preface.args[0] !== this.key) return void socket.end(formatRefusal('AGENT_UNREACHABLE', 'Unknown key'))
+    if (preface.verb === 'inbound') return this.#pipes.accept(socket, readStrandWords(preface.args.slice(1)), (mux) => (this.inbound = mux))
     socket.write(ACCEPTED)
-    if (preface.verb === 'inbound') this.inbound = dataClient(socket)
-    else socket.on('data', (chunk: Buffer) => socket.write(`sftp ${chunk.toString()}`)).resume()
+    socket.on('data', (chunk: Buffer) => socket.write(`sftp ${chunk.toString()}`)).resume()
   }
 }

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import http2 from 'node:http2'
 import net from 'node:net'
 import { create } from '@bufbuild/protobuf'
 import { EmptySchema } from '@bufbuild/protobuf/wkt'
 import * as grpc from '@grpc/grpc-js'
 import { TpxError } from '../../../src/base/error.ts'
-import { dataServer, parseAuthority, refuse } from '../../../src/wire/data-stream.ts'
+import { formatAuthority, parseRequest } from '../../../src/wire/data-stream.ts'
+import type { Offer } from '../../../src/wire/mux.ts'
+import { PipeHost, readStrandWords } from '../../../src/wire/pipe-host.ts'
 import {
   AgentPodInfoSchema,
   AgentPodInfoSnapshotSchema,
@@ -29,8 +30,8 @@ import {
   type WorkloadInfo_State,
 } from '../../../src/wire/generated/manager_pb.ts'
 import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
-import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
-import { STREAM_KEY } from '../../../src/wire/versions.ts'
+import { formatRefusal, readPreface } from '../../../src/wire/preface.ts'
+import { STREAM_KEY, STREAM_KEY_WISH } from '../../../src/wire/versions.ts'
 
 // oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
 type Call = any
@@ -58,7 +59,10 @@ export class FakeManager {
   disposition: InterceptDispositionType = InterceptDispositionType.ACTIVE
   speaksTpx = true
   readonly sessions = new Set<string>()
+  /** What each CreateIntercept wished its stream key to be. */
+  readonly wishedKeys: string[] = []
   lookup: (request: DNSRequest) => { rCode: number; rrs: Uint8Array } = () => ({ rCode: 3, rrs: new Uint8Array() })
+  readonly #pipes = new PipeHost()
   readonly #server = new grpc.Server()
   readonly #sockets = new Set<net.Socket>()
   readonly #tcp: net.Server
@@ -87,12 +91,14 @@ export class FakeManager {
     if (forget) {
       this.sessions.clear()
       this.intercepts = []
+      this.#pipes.close()
     }
     for (const socket of this.#sockets) socket.destroy()
   }
 
   async stop(): Promise<void> {
     this.cut()
+    this.#pipes.close()
     this.#server.forceShutdown()
     await new Promise((resolve) => this.#tcp.close(resolve))
   }
@@ -124,19 +130,24 @@ export class FakeManager {
     const preface = await readPreface(socket)
     if (preface.kind === 'http2') return injector.injectConnection(socket)
     if (!this.speaksTpx) return void socket.destroy()
-    if (!this.sessions.has(preface.args[0] ?? '')) return void socket.end(formatRefusal('SESSION_LOST', 'Client session is not known'))
-    socket.write(ACCEPTED)
-    dataServer(socket, (stream, headers) => {
-      const { host, port } = parseAuthority(String(headers[http2.constants.HTTP2_HEADER_AUTHORITY]))
-      if (port === 1) return refuse(stream, 'ECONNREFUSED')
-      if (port === 2) {
-        stream.respond({ ':status': 200 })
-        return void stream.destroy(new Error('ECONNREFUSED'))
-      }
-      stream.respond({ ':status': 200 })
-      if (headers['tpx-protocol'] !== 'udp') stream.write(`${host} ${String(headers['tpx-source'])} `)
-      stream.pipe(stream)
-    })
+    try {
+      this.#pipes.accept(socket, readStrandWords(preface.args.slice(1)), (mux) => {
+        this.#session(preface.args[0])
+        mux.onOffer = (offer) => this.#answer(offer)
+      })
+    } catch (error) {
+      const { code, message } = error as TpxError
+      socket.end(formatRefusal(code, message))
+    }
+  }
+
+  #answer({ accept, refuse, request }: Offer): void {
+    const { destination, protocol, source } = parseRequest(request)!
+    if (destination.port === 1) return refuse('ECONNREFUSED')
+    const stream = accept()
+    if (destination.port === 2) return void stream.destroy(new Error('ECONNREFUSED'))
+    if (protocol !== 'udp') stream.write(`${destination.host} ${source ? formatAuthority(source.host, source.port) : ''} `)
+    stream.pipe(stream)
   }
 
   #session(id: string | undefined): void {
@@ -147,6 +158,7 @@ export class FakeManager {
     const unary =
       (name: string, answer: (request: never, call: Call) => unknown) => (call: Call, callback: grpc.sendUnaryData<unknown>) => {
         this.calls.push(name)
+        if (name === 'createIntercept') this.wishedKeys.push(String(call.metadata.get(STREAM_KEY_WISH)[0] ?? ''))
         if (this.isFrozen) return
         try {
           const trailer = new grpc.Metadata()

@@ -90,6 +90,23 @@ test('DataSession lets a dial wait while the session is opened again', async (t)
   stream.destroy()
 })
 
+test('DataSession keeps connections over a lost link, and resets them when the manager began anew', async (t) => {
+  const fixture = await startFixture(t)
+  await eventually('up', () => isUp(fixture))
+  const stream = await fixture.data.tcp({ address: '10.96.0.10', port: 80 }, { signal: forever, source })
+  let got = ''
+  stream.on('data', (chunk: Buffer) => (got += chunk.toString()))
+  fixture.link.down = new TpxError('CARRIER_FAILED', 'no link')
+  fixture.manager.cut()
+  await eventually('down', () => !fixture.data.state.value.isUp)
+  stream.write('still here')
+  fixture.link.down = null
+  await eventually('echo', () => got.endsWith('still here'))
+  const reset = once(stream, 'error')
+  fixture.manager.cut({ forget: true })
+  await reset
+})
+
 test('DataSession gives a dial up when its app no longer waits', async (t) => {
   const fixture = await startFixture(t)
   fixture.link.down = new TpxError('CARRIER_FAILED', 'no link')
@@ -120,6 +137,9 @@ test('DataSession carries datagrams whole, those from before the session too, an
   await eventually('three datagrams', () => seen.length === 3)
   assert.deepEqual(seen, ['one', '', 'three'])
   fixture.manager.cut()
+  flow.send(Buffer.from('after'))
+  await eventually('over a new connection', () => seen.length === 4)
+  fixture.manager.cut({ forget: true })
   assert.equal(await ended.promise, 'ECONNRESET')
   for (const port of [1, 2]) {
     const refused = Promise.withResolvers<string | undefined>()

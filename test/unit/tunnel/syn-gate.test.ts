@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
-import type { ClientHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { silentLogger } from '../../../src/base/logger.ts'
@@ -10,9 +9,10 @@ import { ALWAYS_ADMITTED } from '../../../src/tunnel/admission.ts'
 import { ADMISSION_TIMEOUT_MS, repeatDueMs } from '../../../src/tunnel/connection-attempt.ts'
 import type { Dialer } from '../../../src/tunnel/dialer.ts'
 import { MAX_ATTEMPTS, SynGate } from '../../../src/tunnel/syn-gate.ts'
-import { DialError } from '../../../src/wire/data-stream.ts'
+import { DialError } from '../../../src/wire/mux.ts'
+import type { MuxStream } from '../../../src/wire/mux-stream.ts'
 
-type Dial = { reject: (code: string) => void; resolve: (stream: ClientHttp2Stream) => void; signal: AbortSignal }
+type Dial = { reject: (code: string) => void; resolve: (stream: MuxStream) => void; signal: AbortSignal }
 
 /** A gate whose dials the test decides, and what it has sent into the namespace. */
 function aGate() {
@@ -49,7 +49,7 @@ function aSyn(sequenceNumber: number, sourcePort: number): Uint8Array {
 function aStream() {
   const destroyed: unknown[] = []
   const stream = Object.assign(new EventEmitter(), { destroy: (error: unknown) => void destroyed.push(error) })
-  return { destroyed, stream: stream as unknown as ClientHttp2Stream }
+  return { destroyed, stream: stream as unknown as MuxStream }
 }
 
 function aSocket(remotePort = 40_000) {
@@ -190,7 +190,7 @@ describe('SynGate', () => {
     const { stream } = aStream()
     dials[0]?.resolve(stream)
     await settle()
-    stream.emit('aborted')
+    stream.emit('close')
     const lost = aSocket()
     gate.onAccepted(lost.socket)
     assert.equal(lost.resets(), 1)

@@ -70,11 +70,12 @@ export async function startFixture(
     },
   }
   const logger = silentLogger()
+  const graceMs = (): number => 10_000
   const { attachLimitMs: intercept, clientConfig = {} } = options
   const clientSettings = new ClientSettings({ ...clientConfig, ...(intercept === undefined ? {} : { timeouts: { intercept } }) })
   const session = new ManagerSession({ carrier, client: clientSettings, logger, settings })
-  const data = new DataSession({ carrier, logger, manager: session, managerNamespace: settings.managerNamespace })
-  const attachments = new Attachments({ carrier, client: clientSettings, logger, manager: session, settings })
+  const data = new DataSession({ carrier, graceMs, logger, manager: session, managerNamespace: settings.managerNamespace })
+  const attachments = new Attachments({ carrier, client: clientSettings, graceMs, logger, manager: session, settings })
   if (after?.snapshot.sessionId) session.resume(after.snapshot.sessionId)
   attachments.resume(after?.snapshot.attachments ?? [])
   const ending = new AbortController()
@@ -94,4 +95,4 @@ export async function eventually(what: string, probe: () => boolean, timeoutMs =
   if (!found) throw new Error(`Never so: ${what}`)
 }
 
-export const isUp = ({ data, session }: Fixture): boolean => session.state.value.leg.state === 'up' && data.state.value.session !== null
+export const isUp = ({ data, session }: Fixture): boolean => session.state.value.leg.state === 'up' && data.state.value.isUp

@@ -1,41 +1,29 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import net from 'node:net'
-import type http2 from 'node:http2'
+import type net from 'node:net'
 import { it } from 'node:test'
-import { dataClient, dataServer, openDataStream } from '../../../src/wire/data-stream.ts'
 import { join } from '../../../src/wire/join.ts'
+import type { MuxStream } from '../../../src/wire/mux-stream.ts'
+import { muxPair, socketPair } from './mux-fixture.ts'
 
-/** Both ends of a data stream and of a socket, over loopback. */
+/** Both ends of a stream and of a socket. */
 async function aJunction() {
-  const stack = new AsyncDisposableStack()
-  const listen = async (): Promise<[net.Socket, net.Socket]> => {
-    const server = net.createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const near = net.connect({ allowHalfOpen: true, host: '127.0.0.1', port: (server.address() as net.AddressInfo).port })
-    const [far] = (await once(server, 'connection')) as [net.Socket]
-    if (near.connecting) await once(near, 'connect')
-    server.close()
-    stack.defer(() => void near.destroy())
-    stack.defer(() => void far.destroy())
-    return [near.on('error', () => {}), far.on('error', () => {})]
-  }
-  const [clientEnd, serverEnd] = await listen()
-  const accepted = new Promise<http2.ServerHttp2Stream>((resolve) => {
-    dataServer(serverEnd, (stream) => {
-      stream.respond({ ':status': 200 })
-      resolve(stream)
-    })
-  })
-  const stream = await openDataStream(dataClient(clientEnd), 'x:1')
-  const [app, socket] = await listen()
+  const pair = await muxPair()
+  const offered = Promise.withResolvers<MuxStream>()
+  pair.server.onOffer = ({ accept }) => offered.resolve(accept())
+  const stream = await pair.client.open('x')
+  const [app, socket] = await socketPair()
   return {
     app,
-    far: await accepted,
-    loseSession: () => void clientEnd.destroy(),
+    far: await offered.promise,
+    loseMux: () => pair.client.destroy(),
     socket,
     stream,
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    [Symbol.asyncDispose]: async () => {
+      app.destroy()
+      socket.destroy()
+      await pair[Symbol.asyncDispose]()
+    },
   }
 }
 
@@ -50,12 +38,34 @@ function endOf(app: net.Socket): Promise<string> {
 it('join() passes a FIN on that came without data before the call', async () => {
   await using junction = await aJunction()
   junction.far.end()
-  await once(junction.stream, 'end')
+  await new Promise((resolve) => setTimeout(resolve, 20))
   join(junction.stream, junction.socket)
   assert.equal(await endOf(junction.app), 'end')
 })
 
-it('join() turns a lost session into a reset, also after the FIN of the socket', async () => {
+it('join() turns a reset before the call into a reset', async () => {
+  await using junction = await aJunction()
+  junction.far.destroy(new Error('reset'))
+  await new Promise((resolve) => junction.stream.once('close', resolve))
+  const ended = endOf(junction.app)
+  join(junction.stream, junction.socket)
+  assert.equal(await ended, 'ECONNRESET')
+})
+
+it('join() turns a reset of the socket into a reset of the far stream', async () => {
+  await using junction = await aJunction()
+  join(junction.stream, junction.socket)
+  const events: string[] = []
+  junction.far
+    .on('end', () => events.push('end'))
+    .on('error', () => events.push('error'))
+    .resume()
+  junction.app.resetAndDestroy()
+  await new Promise((resolve) => junction.far.once('close', resolve))
+  assert.deepEqual(events, ['error'])
+})
+
+it('join() turns a lost mux into a reset, also after the FIN of the socket', async () => {
   for (const endsFirst of [false, true]) {
     await using junction = await aJunction()
     join(junction.stream, junction.socket)
@@ -65,17 +75,7 @@ it('join() turns a lost session into a reset, also after the FIN of the socket',
       await once(junction.far, 'end')
     }
     const ended = endOf(junction.app)
-    junction.loseSession()
+    junction.loseMux()
     assert.equal(await ended, 'ECONNRESET')
   }
-})
-
-it('dataServer() outlives more resets than Node takes for an attack', async () => {
-  await using junction = await aJunction()
-  const { session } = junction.stream
-  assert.ok(session)
-  const client = session as http2.ClientHttp2Session
-  for (let n = 0; n < 1200; n++) (await openDataStream(client, 'x:1')).destroy(new Error('reset'))
-  assert.equal((await openDataStream(client, 'x:1')).destroyed, false)
-  assert.equal(client.destroyed, false)
 })

@@ -1,0 +1,30 @@
+// The link's environment, kept beside its sockets: a credential plugin needs PATH, AWS_PROFILE and the like, and the command that
+// starts a dead link again may have been typed in another shell. It may hold secrets, so it is neither a label nor a
+// mount: a file of the user's own (0600 in a 0700 directory), which the link writes when it is ready and removes when the connection ends.
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const NAME = 'environment.json'
+
+/** Environment variables by name. */
+export type Variables = Record<string, string>
+
+/** The environment with which the connection's link ran; undefined where there is none. @param directory of the connection's sockets */
+export function readLinkEnvironment(directory: string): Variables | undefined {
+  try {
+    return JSON.parse(readFileSync(join(directory, NAME), 'utf8')) as Variables
+  } catch {
+    return undefined
+  }
+}
+
+/** Keeps the environment for the next link. */
+export function writeLinkEnvironment(directory: string, variables: NodeJS.ProcessEnv): void {
+  removeLinkEnvironment(directory) // a file of before might be open to others
+  writeFileSync(join(directory, NAME), JSON.stringify(variables), { flag: 'wx', mode: 0o600 })
+}
+
+/** Forgets it; no error where there is none. */
+export function removeLinkEnvironment(directory: string): void {
+  rmSync(join(directory, NAME), { force: true })
+}
