@@ -44,14 +44,20 @@ export function clusterView(info: ClusterInfo, defaultDomain: string): ClusterVi
 }
 
 /** What a ClusterInfo says of a client's settings: the same as GetClientConfig, for Telepresence's clients before 2.21. */
-export function clientConfigOf({ routing }: ClusterInfo): ClientConfig {
-  const lists = {
+export function clientConfigOf({ dns, routing }: ClusterInfo): ClientConfig {
+  const suffixes = { excludeSuffixes: dns?.excludeSuffixes ?? [], includeSuffixes: dns?.includeSuffixes ?? [] }
+  const subnets = {
     allowConflictingSubnets: present((routing?.allowConflictingSubnets ?? []).map(formatNet)),
     alsoProxySubnets: present((routing?.alsoProxySubnets ?? []).map(formatNet)),
     neverProxySubnets: present((routing?.neverProxySubnets ?? []).map(formatNet)),
   }
+  return { ...sectionOf('dns', suffixes), ...sectionOf('routing', subnets) }
+}
+
+/** What is said of a section; an empty list says nothing. */
+function sectionOf(name: string, lists: Record<string, string[]>): ClientConfig {
   const said = Object.entries(lists).filter(([, list]) => list.length > 0)
-  return said.length > 0 ? { routing: Object.fromEntries(said) } : {}
+  return said.length > 0 ? { [name]: Object.fromEntries(said) } : {}
 }
 
 /** Every CIDR that leads to the cluster. */

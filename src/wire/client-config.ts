@@ -79,10 +79,12 @@ export type ClientConfig = {
 /** What is in force where nobody says anything; keys whose default depends on the cluster are not here. */
 export const CLIENT_CONFIG_DEFAULTS = {
   cluster: { defaultManagerNamespace: 'ambassador' },
-  docker: { carrier: 'auto' },
+  dns: { excludeSuffixes: ['.com', '.io', '.net', '.org', '.ru'], lookupTimeout: 4000 },
+  docker: { carrier: 'auto' as const },
   logLevels: { link: 'info', tunnel: 'info' },
+  routing: { autoResolveConflicts: true },
   timeouts: { connectionGrace: 600_000, helm: 120_000, intercept: 60_000, trafficManagerAPI: 10_000, trafficManagerConnect: 30_000 },
-} as const satisfies ClientConfig
+} satisfies ClientConfig
 
 /** Lists of several sources that are united; every other value of a source replaces those of the sources beneath. */
 const UNITED: ReadonlySet<string> = new Set(['routing.neverProxySubnets'])

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { parse, stringify } from 'yaml'
 import { ensureManager, leftovers, quitAll } from '../helpers/cluster.ts'
-import { docker, type Ended, eventually, kubectl, run, tpx, tpxOk } from '../helpers/tpx.ts'
+import { docker, type Ended, eventually, kubectl, tpx, tpxOk } from '../helpers/tpx.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'tpx-config-'))
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
@@ -67,7 +67,7 @@ describe('A connection with a config.yml', () => {
     const { carrier, pid } = connections[0]!.link
     assert.equal(carrier, 'exec')
     assert.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), /--log-level=debug/)
-    assert.match(await run('sh', ['-c', `docker logs tpx-${NAME}-tunnel 2>&1`]), /"level":20/)
+    assert.match(await docker('inspect', '--format', '{{.Config.Env}}', `tpx-${NAME}-tunnel`), /TPX_LOG_LEVEL=debug/)
   })
 
   test('routes what it also proxies', async () => {

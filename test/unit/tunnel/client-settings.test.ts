@@ -34,6 +34,9 @@ test('ClientSettings takes routing from ClusterInfo where GetClientConfig says n
   settings.setManagerText('routing: {alsoProxySubnets: [10.4.0.0/16]}', logger)
   assert.deepEqual(settings.value.routing, { alsoProxySubnets: ['10.4.0.0/16'] })
   assert.deepEqual(clientConfigOf(create(ClusterInfoSchema)), {})
+  assert.deepEqual(clientConfigOf(create(ClusterInfoSchema, { dns: { excludeSuffixes: ['.com'] } })), {
+    dns: { excludeSuffixes: ['.com'] },
+  })
 })
 
 test('ManagerSession has read the manager’s client configuration when it is up, and reads it again', { timeout: 20_000 }, async (t) => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { DEFAULT_EXCLUDE_SUFFIXES } from '../../../src/dns/name-plan.ts'
 import { chartClientSchema, configSchema } from '../../../scripts/config-schema.ts'
-import { clientConfigEntries, mergeClientConfigs } from '../../../src/wire/client-config.ts'
+import { CLIENT_CONFIG_DEFAULTS, clientConfigEntries, mergeClientConfigs } from '../../../src/wire/client-config.ts'
 import { CLIENT_CONFIG_KEYS } from '../../../src/wire/client-config-schema.ts'
 import { parseManagerClientConfig } from '../../../src/wire/manager-client-config.ts'
 
@@ -93,4 +94,8 @@ test('The JSON Schema has every key with a description, and docs/configuration.m
       assert.ok(page.includes(`\`${section}.${key}\``), `docs/configuration.md: ${section}.${key}`)
     }
   }
+})
+
+test('CLIENT_CONFIG_DEFAULTS is what the DNS server does by itself', () => {
+  assert.deepEqual(CLIENT_CONFIG_DEFAULTS.dns.excludeSuffixes, DEFAULT_EXCLUDE_SUFFIXES)
 })
