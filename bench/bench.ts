@@ -4,6 +4,7 @@ import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { VERSION } from '../src/base/version.ts'
+import { measureDelay, ROUND_TRIPS } from './delay.ts'
 import { findPod, type LabPod, managerPid, type Names, newNames, setUpLab, tearDownLab, versions } from './lab.ts'
 import { measureAttachment, measureDns, measurePath } from './measure.ts'
 import { Metrics } from './metrics.ts'
@@ -16,7 +17,16 @@ const SAMPLE_IMAGE = 'tpx-test/sample:1'
 const TUNNEL_IMAGE = process.env['TPX_TUNNEL_IMAGE'] ?? `tpx/tunnel:${VERSION}`
 const README = join(root, 'bench', 'README.md')
 
-type Settings = { json: string | undefined; paths: readonly PathName[]; rounds: number; seconds: number; write: boolean }
+const DELAY = 'delay'
+
+type Settings = {
+  json: string | undefined
+  paths: readonly PathName[]
+  rounds: number
+  roundTrips: number[]
+  seconds: number
+  write: boolean
+}
 
 function readSettings(): Settings {
   const { values } = parseArgs({
@@ -28,15 +38,17 @@ function readSettings(): Settings {
       'no-write': { default: false, type: 'boolean' },
     },
   })
-  const paths = (values.only?.split(',') ?? PATHS) as PathName[]
-  const strange = paths.find((path) => !PATHS.includes(path))
-  if (strange) throw new Error(`no such path: ${strange} (there are: ${PATHS.join(', ')})`)
+  const parts = values.only?.split(',') ?? [...PATHS, DELAY]
+  const paths = PATHS.filter((path) => parts.includes(path))
+  const strange = parts.find((part) => part !== DELAY && !paths.some((path) => path === part))
+  if (strange !== undefined) throw new Error(`no such path: ${strange} (there are: ${[...PATHS, DELAY].join(', ')})`)
+  const roundTrips = parts.includes(DELAY) ? ROUND_TRIPS : []
   const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
   if (!(Number.isInteger(rounds) && rounds >= 1 && Number.isInteger(seconds) && seconds >= 1))
     throw new Error('--rounds and --seconds are whole numbers from 1 on')
   // A short or partial run is a trial.
-  const isWhole = paths.length === PATHS.length && rounds >= 3
-  return { json: values.json, paths, rounds, seconds, write: isWhole && !values['no-write'] }
+  const isWhole = paths.length === PATHS.length && roundTrips.length > 0 && rounds >= 3
+  return { json: values.json, paths, rounds, roundTrips, seconds, write: isWhole && !values['no-write'] }
 }
 
 const say = (text: string): void => void process.stderr.write(`[${process.uptime().toFixed(0).padStart(4)}s] ${text}\n`)
@@ -56,17 +68,27 @@ async function measureOne(bench: Bench, name: PathName, round: number): Promise<
 
 async function measureRound(bench: Bench, round: number): Promise<void> {
   const { caller, metrics, names, settings } = bench
-  const { paths, rounds, seconds } = settings
+  const { paths, rounds, roundTrips, seconds } = settings
   await measureDns({ metrics, seconds }, 'pod', { name: `target.${names.namespace}.svc.cluster.local`, pid: caller.pid })
   // Another order each round, so that no path always follows the same one.
   for (const name of [...paths.slice(round % paths.length), ...paths.slice(0, round % paths.length)]) {
     say(`round ${round + 1} of ${rounds}: ${name}`)
-    try {
-      await measureOne(bench, name, round)
-    } catch (error) {
-      interrupted.throwIfAborted()
-      metrics.note(`${name}, round ${round + 1}: ${error instanceof Error ? error.message : String(error)}`)
-    }
+    await noting(metrics, `${name}, round ${round + 1}`, () => measureOne(bench, name, round))
+  }
+  for (const roundTripMs of roundTrips) {
+    say(`round ${round + 1} of ${rounds}: round trip of ${roundTripMs} ms`)
+    const delay = { ...bench, seconds, tunnelImage: TUNNEL_IMAGE }
+    await noting(metrics, `round trip of ${roundTripMs} ms, round ${round + 1}`, () => measureDelay(delay, roundTripMs))
+  }
+}
+
+/** A part that fails is noted in the report; the others go on. */
+async function noting(metrics: Metrics, what: string, measure: () => Promise<void>): Promise<void> {
+  try {
+    await measure()
+  } catch (error) {
+    interrupted.throwIfAborted()
+    metrics.note(`${what}: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 

@@ -11,8 +11,17 @@ export type PathName = (typeof PATHS)[number]
 /** A path that stands until the end of the scope. `programs`: the processes whose memory counts. */
 export type Path = AsyncDisposable & { base: string; place: Place; programs: Record<string, number>; watched: Watched }
 
-/** What a path is made with. */
-export type PathOptions = { managerPid: number; metrics: Metrics; names: Names; target: LabPod; tunnelImage: string }
+/** What a path is made with. `kubeconfig`: another one than KUBECONFIG names. */
+export type PathOptions = {
+  kubeconfig?: string
+  managerPid: number
+  metrics: Metrics
+  names: Names
+  target: LabPod
+  tunnelImage: string
+}
+
+const kubeconfigWords = ({ kubeconfig }: PathOptions): string[] => (kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig])
 
 const NODES_NETWORK = 'tpx-test'
 const SETTLE_MS = 2000
@@ -38,8 +47,10 @@ async function direct({ names, target, tunnelImage }: PathOptions): Promise<Path
   }
 }
 
-async function portForward({ names, target }: PathOptions): Promise<Path> {
-  const words = ['port-forward', '--address', '127.0.0.1', '--namespace', names.namespace, `pod/${target.name}`, `:${PORT.number}`]
+async function portForward(options: PathOptions): Promise<Path> {
+  const { names, target } = options
+  const what = ['--namespace', names.namespace, `pod/${target.name}`, `:${PORT.number}`]
+  const words = ['port-forward', '--address', '127.0.0.1', ...kubeconfigWords(options), ...what]
   const forward = await startInBackground(await kubectlBinary(), words, /Forwarding from 127\.0\.0\.1:(\d+)/)
   return {
     base: `http://127.0.0.1:${forward.line[1]}`,
@@ -62,10 +73,11 @@ export function connectionWords({ connection, managerNamespace, namespace }: Nam
   return ['--name', connection, '--manager-namespace', managerNamespace, '--namespace', namespace]
 }
 
-async function connection(carrier: 'exec' | 'unix', { managerPid, metrics, names, target }: PathOptions): Promise<Path> {
+async function connection(carrier: 'exec' | 'unix', options: PathOptions): Promise<Path> {
+  const { managerPid, metrics, names, target } = options
   const dispose = (): Promise<void> => quit(names.connection)
   try {
-    const { ms } = await tpx(['connect', '--carrier', carrier, '--output', 'json', ...connectionWords(names)])
+    const { ms } = await tpx(['connect', '--carrier', carrier, '--output', 'json', ...kubeconfigWords(options), ...connectionWords(names)])
     metrics.add(`${carrier}/connect ms`, ms)
     const inspect = async (role: string, format: string): Promise<string> =>
       (await docker(['inspect', '--format', format, `tpx-${names.connection}-${role}`])).trim()

@@ -1,4 +1,5 @@
 // The tables, in Markdown.
+import { delayKey, ROUND_TRIPS } from './delay.ts'
 import type { Metrics } from './metrics.ts'
 import { type PathName, PATHS } from './paths.ts'
 import { judge, type Line, LINES, type Target, TARGETS } from './targets.ts'
@@ -104,10 +105,28 @@ function commandsTable(metrics: Metrics): string {
   return table(['command (wall time)', 'median ms', 'range', 'n'], rows)
 }
 
+function delayTable(metrics: Metrics): string {
+  const rows = ROUND_TRIPS.flatMap((roundTripMs) => {
+    const of = (way: 'port-forward' | 'tpx' | 'two tpx', what: 'connect' | 'down' | 'p50' | 'up') =>
+      metrics.median(delayKey(roundTripMs, way, what))
+    const over = (value: number | undefined, base: number | undefined, decimals: number): string =>
+      value !== undefined && base ? `${shown(value, decimals)} [${shown(value / base, 2)}]` : shown(value, decimals)
+    const bulk = (['down', 'up'] as const).map((what) => [
+      `${roundTripMs} ms, bulk ${what} (Mbit/s)`,
+      shown(of('port-forward', what), 0),
+      over(of('tpx', what), of('port-forward', what), 0),
+      over(of('two tpx', what), of('tpx', what), 0),
+    ])
+    const p50 = [`${roundTripMs} ms, one request, p50 (ms)`, shown(of('port-forward', 'p50'), 1), shown(of('tpx', 'p50'), 1), MISSING]
+    return [...bulk, p50, [`${roundTripMs} ms, connect (ms)`, MISSING, shown(of('tpx', 'connect'), 0), MISSING]]
+  })
+  return table(['round trip to the API server', 'kubectl port-forward', 'tpx, k = 1', 'two tpx connections at once [÷ k = 1]'], rows)
+}
+
 function targetRow(metrics: Metrics, target: Target): string[] {
   const verdict = judge(metrics, target)
   const decimals = target.unit === '×' ? 2 : 0
-  const wanted = target.atLeast === undefined ? `< ${target.atMost}` : `≥ ${target.atLeast.toFixed(2)}`
+  const wanted = target.atLeast === undefined ? `< ${target.atMost}` : `≥ ${target.atLeast.toFixed(decimals)}`
   const answer = verdict ? (verdict.isMet ? 'met' : '**not met**') : 'not measured'
   return [target.what, `${wanted} ${target.unit}`, shown(verdict?.value, decimals), answer, shown(verdict?.best, decimals), target.peer]
 }
@@ -123,6 +142,7 @@ export function report(metrics: Metrics, facts: string[]): string {
     `### Paths (medians; in brackets the ratio to port-forward)\n\n${pathsTable(metrics)}`,
     `### An intercepted workload (in brackets the ratio to a Pod without agent)\n\n${interceptTable(metrics)}`,
     `### DNS\n\n${dnsTable(metrics)}`,
+    `### A long way to the API server (one app connection; in brackets the ratio to port-forward)\n\n${delayTable(metrics)}`,
     `### Commands\n\n${commandsTable(metrics)}`,
     `### CPU\n\n${cpuTable(metrics)}`,
     `### Memory\n\n${memoryTable(metrics)}`,

@@ -1,4 +1,5 @@
 // What the issue asks for, and what is known of Telepresence 2.21-dev.
+import { delayKey } from './delay.ts'
 import type { Metrics } from './metrics.ts'
 
 /** One line of the comparison of the paths. `scale`: decimals shown. */
@@ -35,6 +36,14 @@ const idle = (program: string, atMost: number, peer = '–'): Target => ({
   what: `${program}, idle (VmRSS)`,
 })
 
+const delayed = (roundTripMs: number, direction: 'down' | 'up', atLeast: { mbits?: number; ratio?: number }): Target => {
+  const [key, over] = [delayKey(roundTripMs, 'tpx', direction), delayKey(roundTripMs, 'port-forward', direction)]
+  const what = `round trip ${roundTripMs} ms, bulk ${direction}`
+  return atLeast.ratio === undefined
+    ? { atLeast: atLeast.mbits ?? 0, key, peer: '–', unit: 'Mbit/s', what }
+    : { atLeast: atLeast.ratio, key, over, peer: '–', unit: '×', what: `${what} ÷ port-forward` }
+}
+
 export const TARGETS: Target[] = [
   ratio('1 connection requests/s', '1 connection', 0.65, '0.47'),
   ratio('32 connections requests/s', '32 connections', 1.0, '0.7'),
@@ -48,6 +57,12 @@ export const TARGETS: Target[] = [
   idle('link', 130),
   idle('manager', 110, '59'),
   idle('agent', 75, '41'),
+  ...(['down', 'up'] as const).flatMap((direction) => [
+    delayed(0, direction, { ratio: 0.8 }),
+    delayed(20, direction, { ratio: 0.6 }),
+    delayed(20, direction, { mbits: 400 }),
+    delayed(80, direction, { mbits: 150 }),
+  ]),
 ]
 
 /** The verdict on a target, by the medians. `best`: the same by each side's best round, which others' work disturbs least. */

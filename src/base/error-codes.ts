@@ -44,6 +44,7 @@ export const ERROR_CODES = {
   PORT_FORWARD_FAILED: ['failed', 'The Kubernetes API or the node does not open a stream to the Pod.'],
   PORT_NOT_FOUND: ['usage', 'The Service has no such port.'],
   PORT_NOT_SUPPORTED: ['usage', 'The port cannot be taken over in the ways this version knows.'],
+  PORT_TAKEN: ['conflict', 'Another process listens on that port of the host.'],
   SERVICE_NOT_FOUND: ['usage', 'No Service leads to the workload.'],
   SESSION_LOST: ['failed', 'The traffic-manager does not know this session.'],
   TUNNEL_FAILED: ['failed', 'The tunnel container did not start or ended.'],

@@ -10,11 +10,11 @@ export function backoffMs({ firstMs, mostMs }: Backoff, n: number, random: numbe
 
 /**
  * Calls `work` until it ends by itself with true, or the signal aborts; waits by `backoff` after each false or error.
- * A try that lived longer than `mostMs` begins the back-off anew.
+ * A try that lived longer than `mostMs` begins the back-off anew. `onWait` is told how long, before each wait.
  */
 export async function keepTrying(
   work: (attempt: number) => Promise<boolean>,
-  options: { backoff: Backoff; signal: AbortSignal; onError: (error: unknown) => void },
+  options: { backoff: Backoff; onError: (error: unknown) => void; onWait?: (waitMs: number) => void; signal: AbortSignal },
 ): Promise<void> {
   for (let attempt = 0, n = 0; !options.signal.aborted; attempt++) {
     const began = performance.now()
@@ -26,7 +26,9 @@ export async function keepTrying(
     }
 
     n = performance.now() - began > options.backoff.mostMs ? 0 : n + 1
-    await sleep(backoffMs(options.backoff, n - 1), undefined, { signal: options.signal }).catch(() => {})
+    const waitMs = backoffMs(options.backoff, n - 1)
+    options.onWait?.(waitMs)
+    await sleep(waitMs, undefined, { signal: options.signal }).catch(() => {})
   }
 }
 

@@ -1,8 +1,7 @@
 import { configOfFlags, connectFlags } from '../cli/flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { kubeconfigPaths } from '../session/kube-context.ts'
-import { connectionSettings } from '../session/connection-settings.ts'
+import { readConnectionChoice } from '../session/connection-settings.ts'
 
 export default class Connect extends TpxCommand<typeof Connect> {
   static override summary = 'Connect to a cluster: containers that join the connection get its network, DNS and service names.'
@@ -10,17 +9,11 @@ export default class Connect extends TpxCommand<typeof Connect> {
   static override flags = connectFlags
 
   protected async answer(): Promise<Answer> {
-    const { readClientConfig } = await import('../session/client-config.ts')
-    const { config, warnings } = readClientConfig({
-      context: this.flags.context,
-      flags: configOfFlags(this.flags),
-      kubeconfig: kubeconfigPaths(this.flags.kubeconfig),
-    })
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, configOfFlags(this.flags))
     this.warnAll(warnings)
-    const settings = connectionSettings(this.flags, config)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({
-      clientConfig: config,
+      clientConfig,
       engine,
       network: {},
       onProgress: (text) => this.progress(text),

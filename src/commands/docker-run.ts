@@ -4,9 +4,8 @@ import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { configOfFlags, connectFlags, interceptFlags } from '../cli/flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
 import { holderNetwork } from '../container/holder-network.ts'
-import { connectionSettings } from '../session/connection-settings.ts'
+import { readConnectionChoice } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { kubeconfigPaths } from '../session/kube-context.ts'
 import { parsePortArgument, parseWorkloadArgument } from '../session/port-argument.ts'
 
 export default class DockerRun extends TpxCommand<typeof DockerRun> {
@@ -43,21 +42,15 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
     const network = holderNetwork(run.holder)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
-    const { readClientConfig } = await import('../session/client-config.ts')
-    const { config, warnings } = readClientConfig({
-      context: this.flags.context,
-      flags: configOfFlags(this.flags),
-      kubeconfig: kubeconfigPaths(this.flags.kubeconfig),
-    })
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, configOfFlags(this.flags))
     this.warnAll(warnings)
-    const settings = connectionSettings(this.flags, config)
     const onProgress = (text: string): void => this.progress(text)
     const [{ connect }, { dockerRun }, engine] = await Promise.all([
       import('../session/connect.ts'),
       import('../session/docker-run.ts'),
       dockerEngine(),
     ])
-    const connected = await connect({ clientConfig: config, engine, network, onProgress, root: this.config.root, settings })
+    const connected = await connect({ clientConfig, engine, network, onProgress, root: this.config.root, settings })
     const attach = {
       kind: 'intercept' as const,
       localPort,

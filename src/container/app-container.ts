@@ -1,8 +1,8 @@
-import { execa } from 'execa'
 import { TpxError } from '../base/error.ts'
 import type { AppEnvironment } from './app-environment.ts'
 import type { DockerRunArguments } from './docker-run-arguments.ts'
 import { environmentPipe } from './environment-pipe.ts'
+import { runForeground } from './foreground.ts'
 
 /** Everything that `docker run` needs besides the user's own words. */
 export type AppOptions = {
@@ -12,8 +12,6 @@ export type AppOptions = {
   /** Named volumes to mount: path in the app container -> volume. */
   volumes: { name: string; path: string; readOnly: boolean }[]
 }
-
-const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
 
 /** Words of the `docker` command line. The user's words come last, so that they win. */
 export function dockerRunWords(run: DockerRunArguments, options: AppOptions, envFile?: string): string[] {
@@ -42,24 +40,9 @@ export function dockerRunWords(run: DockerRunArguments, options: AppOptions, env
  */
 export async function runAppContainer(run: DockerRunArguments, options: AppOptions): Promise<number> {
   using pipe = options.environment.pipe ? environmentPipe(options.environment.pipe) : undefined
-  const child = execa('docker', dockerRunWords(run, options, pipe?.path), {
-    env: options.environment.variables,
-    reject: false,
-    stdio: 'inherit',
+  const ended = await runForeground('docker', dockerRunWords(run, options, pipe?.path), options.environment.variables)
+  if ('status' in ended) return ended.status
+  throw new TpxError('APP_FAILED', `Cannot run the docker client: ${ended.cannotStart}`, {
+    hint: 'Install the Docker client; "docker version" must work',
   })
-  const forward = (signal: NodeJS.Signals): void => void child.kill(signal)
-  const ignore = (): void => {}
-  process.on('SIGINT', process.stdin.isTTY ? ignore : forward)
-  for (const signal of FORWARDED) process.on(signal, forward)
-  try {
-    const result = await child
-    if (result.exitCode !== undefined) return result.exitCode
-    if (result.signal) return 128 + 15
-    throw new TpxError('APP_FAILED', `Cannot run the docker client: ${result.shortMessage ?? 'unknown error'}`, {
-      hint: 'Install the Docker client; "docker version" must work',
-    })
-  } finally {
-    process.off('SIGINT', forward).off('SIGINT', ignore)
-    for (const signal of FORWARDED) process.off(signal, forward)
-  }
 }

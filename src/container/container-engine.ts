@@ -25,7 +25,8 @@ export interface ContainerEngine {
   /** @throws TpxError IMAGE_NOT_FOUND when the image is not there; the engine's own error otherwise */
   createContainer(spec: ContainerSpec): Promise<string>
   createVolume(name: string, labels: Record<string, string>): Promise<{ mountpoint: string }>
-  hasImage(reference: string): Promise<boolean>
+  /** What a name stands for now, as a container's `Image` tells it; undefined where it is not there. */
+  imageId(reference: string): Promise<string | undefined>
   info(): Promise<EngineInfo>
   inspect(id: string): Promise<Docker.ContainerInspectInfo>
   listContainers(labels: Record<string, string | null>): Promise<ContainerSummary[]>

@@ -64,9 +64,8 @@ export class DockerodeEngine implements ContainerEngine {
     return { mountpoint: Mountpoint }
   }
 
-  async hasImage(reference: string): Promise<boolean> {
-    const found = await this.#docker.getImage(reference).inspect().catch(unlessGone)
-    return found !== undefined
+  async imageId(reference: string): Promise<string | undefined> {
+    return (await this.#docker.getImage(reference).inspect().catch(unlessGone))?.Id
   }
 
   async info(): Promise<EngineInfo> {

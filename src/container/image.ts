@@ -10,6 +10,9 @@ export function tunnelImage({ registry, tunnelImage }: ClientConfig['images'] = 
 
 /** Image that the containers of a connection were made of, so that later ones need no other. */
 export async function imageOfConnection(engine: ContainerEngine, connection: string): Promise<string> {
-  const [holder] = await engine.listContainers({ [LABEL.connection]: connection, [LABEL.role]: 'holder' })
-  return (holder && (await engine.inspect(holder.id)).Config.Image) || tunnelImage()
+  const containers = await engine.listContainers({ [LABEL.connection]: connection })
+  const find = (role: string) => containers.find(({ labels }) => labels[LABEL.role] === role)
+  // The tunnel's may be newer: an upgrade leaves the holder alone.
+  const source = find('tunnel') ?? find('holder')
+  return (source && (await engine.inspect(source.id)).Config.Image) || tunnelImage()
 }

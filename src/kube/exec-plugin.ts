@@ -27,6 +27,8 @@ export type ExecPlugin = {
 
 /** A plugin may wait for the user to sign in with a browser. */
 const LIMIT_MS = 120_000
+/** Silence after which the user is told what is waited for. */
+const NOTICE_MS = 2000
 /** Bytes kept of each output. */
 const MOST_OUTPUT = 1 << 20
 const DEFAULT_API_VERSION = 'client.authentication.k8s.io/v1'
@@ -55,19 +57,23 @@ function run(plugin: ExecPlugin, onNotice: (text: string) => void): Promise<Ende
     const output = { stderr: '', stdout: '' }
     const timer = setTimeout(() => {
       child.kill('SIGKILL')
+      settle()
       reject(failed(plugin, `did not end within ${LIMIT_MS / 1000} s${said(output.stderr)}`))
     }, LIMIT_MS)
+    const notice = setTimeout(() => onNotice(`Waiting for the credential plugin "${command}"`), NOTICE_MS)
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout = (output.stdout + text).slice(0, MOST_OUTPUT)))
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       output.stderr = (output.stderr + text).slice(-MOST_OUTPUT)
+      clearTimeout(notice)
       onNotice(text)
     })
+    const settle = (): void => [timer, notice].forEach((one) => clearTimeout(one))
     child.once('error', (cause) => {
-      clearTimeout(timer)
+      settle()
       reject(cannotStart(plugin, cause))
     })
     child.once('close', (status) => {
-      clearTimeout(timer)
+      settle()
       resolve({ ...output, status })
     })
   })

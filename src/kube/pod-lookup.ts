@@ -3,6 +3,7 @@ import { TpxError } from '../base/error.ts'
 import { apiError, httpStatusOf } from './api-error.ts'
 import { apiGet } from './api-request.ts'
 import type { List, Pod, Service } from './objects.ts'
+import { diagnosePod } from './pod-diagnosis.ts'
 
 type Options = { signal?: AbortSignal }
 
@@ -89,9 +90,10 @@ export async function resolveService(
     })
   const { selector } = service.spec
   if (!selector) throw new TpxError('POD_NOT_FOUND', `Service "${name}" in namespace "${namespace}" selects no Pods`)
-  const [pod] = readyPods((await listPods(kubeConfig, namespace, { ...options, selector })).items)
+  const { items } = await listPods(kubeConfig, namespace, { ...options, selector })
+  const [pod] = readyPods(items)
   if (!pod) {
-    throw new TpxError('POD_NOT_FOUND', `Service "${name}" in namespace "${namespace}" has no ready Pod`, {
+    throw new TpxError('POD_NOT_FOUND', `Service "${name}" in namespace "${namespace}" has no ready Pod${whyNoneIsReady(items)}`, {
       hint: `kubectl get pods -n ${namespace}`,
     })
   }
@@ -103,4 +105,11 @@ export async function resolveService(
       `Service "${name}" in namespace "${namespace}" has no port ${port} that leads to Pod "${pod.metadata.name}"`,
     )
   return { namespace, pod: pod.metadata.name, port: target }
+}
+
+/** The newest Pod is what is wanted now. */
+function whyNoneIsReady(pods: Pod[]): string {
+  const age = ({ metadata }: Pod): string => metadata.creationTimestamp ?? ''
+  const [newest] = pods.toSorted((a, b) => (age(a) < age(b) ? 1 : -1))
+  return newest ? `: Pod "${newest.metadata.name}": ${diagnosePod(newest).text}` : ''
 }

@@ -11,12 +11,10 @@ type Review = { status?: { allowed?: boolean } }
  * @throws TpxError KUBERNETES_FORBIDDEN
  */
 export async function checkPortForward(kubeConfig: KubeConfig, namespace: string, signal: AbortSignal): Promise<void> {
-  const [create, get] = await Promise.all(['create', 'get'].map((verb) => mayForward(kubeConfig, { namespace, signal, verb })))
-  if (create || get) return
-  const user = kubeConfig.getCurrentContext()
+  for (const verb of ['create', 'get']) if (await mayForward(kubeConfig, { namespace, signal, verb })) return
   throw new TpxError(
     'KUBERNETES_FORBIDDEN',
-    `The user of context "${user}" may not open port-forwards in namespace "${namespace}" (create pods/portforward)`,
+    `The user of context "${kubeConfig.getCurrentContext()}" may not open port-forwards in namespace "${namespace}" (create pods/portforward)`,
     {
       hint: `Ask for the permission; check it with "kubectl auth can-i create pods/portforward -n ${namespace}"`,
     },

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostKubeConfig } from '../kube/client-config.ts'
 import { TpxError } from '../base/error.ts'
 import { apiError, httpStatusOf } from '../kube/api-error.ts'
@@ -8,7 +9,6 @@ import { contextNamespace, kubeconfigFiles, type KubeconfigOptions, loadKubeconf
 import { serverOf } from '../kube/server-address.ts'
 import { openPortForward, portForwardTransport, type PortForwardTransport } from '../kube/port-forward/open-port-forward.ts'
 import { resolveService } from '../kube/pod-lookup.ts'
-import type { Leg } from '../wire/control.ts'
 
 /** What the link knows of the cluster once it is ready. */
 export type ClusterFacts = { context: string; namespace: string; server: string }
@@ -18,6 +18,9 @@ type PodPort = { namespace: string; pod: string; port: number }
 
 /** How long a Service's Pod is believed in; a failure forgets it at once. */
 const CACHE_MS = 5000
+/** What takes longer than the request may take is the plugin: its user may have to sign in. */
+const PROBE_MS = 3000
+const NEVER = new AbortController().signal
 /** Pause after credentials were refused: the tunnel asks every other second, and each time a plugin might open a browser. */
 const REFUSAL_PAUSE = { firstMs: 1000, mostMs: 15_000 }
 
@@ -52,9 +55,9 @@ export class ClusterAccess {
     return this.#kubeConfig
   }
 
-  /** The user has done something about the credentials: they are read anew, without a pause. */
-  forgetCredentials(): void {
-    this.#refusal = { error: undefined, files: '', tries: 0, until: 0 }
+  /** The user may have done something about refused credentials: they are tried anew, without a pause. */
+  retryCredentials(): void {
+    if (this.#refusal) this.#refusal = { error: undefined, files: '', tries: 0, until: 0 }
   }
 
   get transport(): PortForwardTransport | null {
@@ -86,17 +89,20 @@ export class ClusterAccess {
     })
   }
 
-  /** Asks the API server for its version: is it there, and does it take our credentials. */
-  async check(): Promise<Leg> {
-    const signal = AbortSignal.timeout(3000)
-    const options = { attempt: { resource: '/version', verb: 'get' }, signal, timeoutMs: 3000 }
+  /** Asks the API server for its version: is it there, and does it take our credentials. @throws TpxError KUBERNETES_* */
+  async probe(): Promise<void> {
+    const options = { attempt: { resource: '/version', verb: 'get' }, timeoutMs: PROBE_MS }
+    const limit = new AbortController()
+    const waiting = sleep(PROBE_MS + 500, undefined, { ref: false, signal: limit.signal }).then(() => {
+      throw new TpxError('KUBERNETES_UNREACHABLE', 'Waiting for the credential plugin', { hint: 'It may want you to sign in' })
+    })
+    waiting.catch(() => {})
     try {
-      await this.#withCredentials(signal, () => apiGet(this.#kubeConfig, '/version', options))
-      return { state: 'up' }
+      await Promise.race([this.#withCredentials(NEVER, () => apiGet(this.#kubeConfig, '/version', options)), waiting])
     } catch (error) {
-      const { hint, message } = apiError(error, this.#kubeConfig, options.attempt)
-      const detail = isRefused(error) ? `credentials are no longer accepted: ${message}` : message
-      return { state: 'down', detail: hint ? `${detail}; next: ${hint}` : detail }
+      throw apiError(error, this.#kubeConfig, options.attempt)
+    } finally {
+      limit.abort()
     }
   }
 

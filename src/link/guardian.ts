@@ -3,6 +3,7 @@ import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { backoffMs } from '../base/retry.ts'
 import type { Ownership } from '../wire/control.ts'
+import { findOrphans } from './orphans.ts'
 import { type ContainerChange, watchContainers } from './container-watch.ts'
 import { removeContainer, takeBack, tellTunnel } from './take-back.ts'
 import type { TunnelControl } from './tunnel-control.ts'
@@ -10,6 +11,8 @@ import type { TunnelControl } from './tunnel-control.ts'
 const RESTART_BACKOFF = { firstMs: 100, mostMs: 10_000 }
 /** A tunnel that ran this long restarts at once again. */
 const STEADY_MS = 60_000
+/** Whoever owns something tells a new link within this time. */
+const REPORT_MS = 15_000
 
 /** What the guardian works with. */
 export type GuardianParts = {
@@ -20,6 +23,8 @@ export type GuardianParts = {
   logger: Logger
   /** Ends the link. */
   quit: () => void
+  /** How long owners have to report after the start, milliseconds; for tests. */
+  reportMs?: number
   /** Called when the tunnel container runs. */
   tunnelRuns: (docker: Docker) => void
   tunnelContainer: string
@@ -35,8 +40,10 @@ export class Guardian {
   #holderSeen = false
   #isQuitting = false
   #restarts = 0
+  #restartAt: number | null = null
   #restartTimer: NodeJS.Timeout | undefined
   #runsSince = 0
+  #tunnelState: ContainerChange['state'] | undefined
 
   constructor(parts: GuardianParts) {
     this.#parts = parts
@@ -45,6 +52,12 @@ export class Guardian {
   /** Whether the holder container has ever been seen. */
   get holderSeen(): boolean {
     return this.#holderSeen
+  }
+
+  /** How the tunnel container is: undefined before it was seen. `restartInMs`: it is started again then. */
+  get tunnel(): { restartInMs: number | null; state: ContainerChange['state'] | undefined } {
+    const restartInMs = this.#restartAt === null ? null : Math.max(0, this.#restartAt - performance.now())
+    return { restartInMs, state: this.#tunnelState }
   }
 
   /** Replaces what this owner owned so far. */
@@ -87,8 +100,20 @@ export class Guardian {
       if (change.container === 'holder') this.#onHolder(change.state)
       else this.#onTunnel(change.state, docker)
     }
+    const reclaim = setTimeout(() => void this.#reclaim(docker).catch(onError), this.#parts.reportMs ?? REPORT_MS)
+    signal.addEventListener('abort', () => clearTimeout(reclaim))
     await watchContainers({ docker, holder, onChange, onError, signal, tunnel })
     clearTimeout(this.#restartTimer)
+  }
+
+  /** After the death of the link before: takes back what nobody has claimed. */
+  async #reclaim(docker: Docker): Promise<void> {
+    const owners = new Set([...this.#owners.values()].map(({ owner }) => owner))
+    for (const ownership of await findOrphans(docker, this.#parts.connection, (owner) => owners.has(owner))) {
+      const ghost = {}
+      this.own(ghost, ownership)
+      await this.release(ghost)
+    }
   }
 
   #onHolder(state: ContainerChange['state']): void {
@@ -102,6 +127,8 @@ export class Guardian {
 
   #onTunnel(state: ContainerChange['state'], docker: Docker): void {
     const { logger, tunnelContainer, tunnelRuns } = this.#parts
+    this.#tunnelState = state
+    this.#restartAt = null
     if (state === 'running') {
       this.#runsSince = performance.now()
       tunnelRuns(docker)
@@ -113,6 +140,7 @@ export class Guardian {
     this.#restarts += 1
     logger.warn({ waitMs: Math.round(waitMs) }, 'the tunnel container died; restarting it')
     clearTimeout(this.#restartTimer)
+    this.#restartAt = performance.now() + waitMs
     this.#restartTimer = setTimeout(() => {
       docker
         .getContainer(tunnelContainer)

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -5,12 +6,15 @@ import type Docker from 'dockerode'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
+import { DIAL_SOCKET } from '../wire/carrier.ts'
 import type { LinkStatus } from '../wire/control.ts'
-import { removeLinkEnvironment, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import { ApiMonitor } from './api-monitor.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
 import { ClusterAccess, type ClusterFacts } from './cluster-access.ts'
 import { serveCli } from './control-server.ts'
+import { DialRelay } from './dial-relay.ts'
 import { adoptEnvironment } from './environment.ts'
 import { Guardian } from './guardian.ts'
 import { HostResolver } from './host-resolver.ts'
@@ -19,6 +23,7 @@ import { preflight } from './preflight.ts'
 import type { LinkSettings } from './settings.ts'
 import { TargetRouter } from './target-router.ts'
 import { TunnelControl } from './tunnel-control.ts'
+import { TunnelLeg } from './tunnel-leg.ts'
 import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.ts'
 
 /** A link without a holder and without anybody who talks to it ends after this time. */
@@ -27,6 +32,7 @@ const ORPHAN_MS = 120_000
 /** The link's parts, and what holds them together. */
 export class Link {
   readonly #control = new TunnelControl()
+  readonly #dials: DialRelay
   readonly #end = new AbortController()
   readonly #guardian: Guardian
   readonly #logger: Logger
@@ -36,6 +42,8 @@ export class Link {
   readonly #quit: () => void
   readonly #router: TargetRouter
   readonly #settings: LinkSettings
+  readonly #tunnelLeg: TunnelLeg
+  #api: ApiMonitor | undefined
   #cluster: ClusterAccess | undefined
   #clients = 0
   #docker: Promise<Docker> | undefined
@@ -51,7 +59,8 @@ export class Link {
     this.#logger = logger
     this.#onNotice = onNotice
     this.#quit = (): void => {
-      removeLinkEnvironment(settings.runtimeDir)
+      // With the connection all of it ends, unless another link has taken over.
+      if (this.#sockets[0]?.isOurs()) rmSync(settings.runtimeDir, { force: true, recursive: true })
       quit()
     }
     this.#guardian = new Guardian({
@@ -64,8 +73,15 @@ export class Link {
         this.#chooseCarrier(docker).catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'exec carrier failed'))
       },
     })
+    this.#tunnelLeg = new TunnelLeg({ container: settings.tunnelContainer, control: this.#control, guardian: this.#guardian })
     const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
-    const destinations = { cluster: this.#ready.promise, control: this.#control, dns: (stream: Duplex) => resolver.serve(stream) }
+    this.#dials = new DialRelay({ control: this.#control, logger, tunnelContainer: settings.tunnelContainer })
+    const destinations = {
+      cluster: this.#ready.promise,
+      control: this.#control,
+      dial: this.#dials,
+      dns: (stream: Duplex) => resolver.serve(stream),
+    }
     this.#router = new TargetRouter(destinations, logger, this.#end.signal)
   }
 
@@ -78,6 +94,7 @@ export class Link {
     makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
     this.#sockets.push(control)
+    this.#sockets.push(await bindUnixSocket(join(runtimeDir, DIAL_SOCKET), 0o600, (socket) => void this.#dials.serve(socket)))
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
     const cluster = await this.#connect(control)
     writeLinkEnvironment(runtimeDir, process.env)
@@ -110,7 +127,7 @@ export class Link {
   #adopt(variables: Variables): void {
     adoptEnvironment(variables)
     writeLinkEnvironment(this.#settings.runtimeDir, process.env)
-    this.#cluster?.forgetCredentials()
+    this.#cluster?.retryCredentials()
   }
 
   async #connect(control: BoundSocket): Promise<ClusterAccess> {
@@ -121,6 +138,7 @@ export class Link {
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster
+    this.#api = new ApiMonitor({ probe: () => cluster.probe(), server: cluster.facts(this.#settings.namespace).server })
     return cluster
   }
 
@@ -133,12 +151,15 @@ export class Link {
   }
 
   async #status(): Promise<LinkStatus> {
-    const api = this.#cluster ? await this.#cluster.check() : ({ state: 'connecting' } as const)
-    const facts = this.#cluster?.facts(this.#settings.namespace)
+    const { context, managerNamespace, namespace } = this.#settings
+    const facts = this.#cluster?.facts(namespace)
+    const api = this.#api ? await this.#api.leg() : ({ name: 'api', state: 'connecting' } as const)
     return {
-      api,
       carrier: this.#execRuns ? 'exec' : 'unix',
-      context: facts?.context ?? this.#settings.context ?? '',
+      context: facts?.context ?? context ?? '',
+      legs: [this.#tunnelLeg.leg(), api],
+      managerNamespace,
+      namespace: facts?.namespace ?? namespace ?? '',
       portForward: this.#cluster?.transport ?? null,
       pid: process.pid,
       residentBytes: process.memoryUsage.rss(),

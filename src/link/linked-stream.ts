@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { joinWrites } from '../wire/join.ts'
 
 /**
  * Copies bytes between two streams. An end goes on as an end; a failure or a close without an end destroys the other
@@ -22,6 +23,8 @@ export function linkStreams(a: Duplex, b: Duplex): Promise<{ error: Error | unde
     }
     watch(a, b)
     watch(b, a)
+    joinWrites(a, b)
+    joinWrites(b, a)
     a.pipe(b)
     b.pipe(a)
     // One that closed before it got here emits no event any more.

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { asTpxError, messageOf } from '../base/error.ts'
+import { asTpxError, messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { type CarrierTarget, formatAnswer, parseTarget } from '../wire/carrier.ts'
 import { readLine } from '../wire/preface.ts'
@@ -11,6 +11,7 @@ export type Destinations = {
   /** Settles when the preflight has; streams that come early wait for it. */
   cluster: Promise<Pick<ClusterAccess, 'open'>>
   control: { adopt(stream: Duplex): void }
+  dial: { adopt(id: string, stream: Duplex): void }
   dns(stream: Duplex): void
 }
 
@@ -44,7 +45,7 @@ export class TargetRouter {
     try {
       await this.#join(stream, parseTarget(line), line)
     } catch (error) {
-      const { code, hint, message } = asTpxError(error)
+      const { code, hint, message } = forContainer(asTpxError(error))
       this.#logger.warn({ code, message, target: line }, 'stream refused')
       if (!stream.destroyed) stream.end(formatAnswer({ error: { code, message, ...(hint ? { hint } : {}) } }))
       // Nobody reads what the tunnel may still send; without this its end is never seen.
@@ -53,9 +54,10 @@ export class TargetRouter {
   }
 
   async #join(stream: Duplex, target: CarrierTarget, line: string): Promise<void> {
-    if (target.kind === 'control' || target.kind === 'dns') {
+    if (!('name' in target)) {
       stream.write(formatAnswer({ ok: true }))
       if (target.kind === 'control') this.#destinations.control.adopt(stream)
+      else if (target.kind === 'dial') this.#destinations.dial.adopt(target.id, stream)
       else this.#destinations.dns(stream)
       return
     }
@@ -72,4 +74,10 @@ export class TargetRouter {
     const { error } = await linkStreams(stream, podStream)
     this.#logger.debug({ reason: error?.message, target: line }, 'stream closed')
   }
+}
+
+/** What a credential plugin wrote is for the host: the tunnel would put it into the log of its container. */
+function forContainer(error: TpxError): TpxError {
+  if (error.code !== 'CREDENTIAL_PLUGIN_FAILED') return error
+  return new TpxError(error.code, 'The credential plugin of the kubeconfig failed', { hint: 'See "tpx status"' })
 }

@@ -24,7 +24,11 @@ export class TunnelControl {
     const client = new ControlClient(stream)
     this.#client = client
     // A tunnel of another version may not know the call: then it starts from nothing.
-    client.call('resume', { snapshot: this.#snapshot }).catch(() => {})
+    client
+      .call('resume', { snapshot: this.#snapshot })
+      // A link that took the place of another knows nothing yet of what the tunnel holds.
+      .then(() => this.#remember(client))
+      .catch(() => {})
     stream.once('close', () => {
       if (this.#client === client) this.#client = undefined
     })

@@ -136,6 +136,16 @@ async function startTunnel(options: ConnectOptions, settings: ConnectionSettings
   return id
 }
 
+/** A tunnel that joined another holder can never start again; one of an image that has been upgraded since makes room for the new one. */
+async function mustBeReplaced(
+  engine: ContainerEngine,
+  tunnelId: string,
+  { holderId, image }: { holderId: string; image: string },
+): Promise<boolean> {
+  const [{ HostConfig, Image }, wanted] = await Promise.all([engine.inspect(tunnelId), engine.imageId(image)])
+  return HostConfig.NetworkMode !== `container:${holderId}` || (wanted !== undefined && Image !== wanted)
+}
+
 /** Makes what is missing of holder and tunnel; answers their ids. */
 async function ensureContainers(
   options: ConnectOptions,
@@ -149,8 +159,7 @@ async function ensureContainers(
   let tunnel = find('tunnel')
   const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain, image, network })))
   if (holder?.state !== 'running') await engine.startContainer(holderId)
-  // A tunnel that joined another holder can never start again.
-  if (tunnel && (!holder || (await engine.inspect(tunnel.id)).HostConfig.NetworkMode !== `container:${holderId}`)) {
+  if (tunnel && (await mustBeReplaced(engine, tunnel.id, { holderId, image }))) {
     await engine.removeContainer(tunnel.id)
     tunnel = undefined
   }

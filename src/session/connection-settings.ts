@@ -34,3 +34,18 @@ export function connectionSettings(flags: ConnectionFlags, { cluster, logLevels 
     name: connectionName(flags.name, kube),
   }
 }
+
+/** What `connect` is given by a command. */
+export type ConnectionChoice = { clientConfig: ClientConfig; settings: Omit<ConnectionSettings, 'carrier'>; warnings: string[] }
+
+/**
+ * What a command connects with: its flags above everything that is configured on this host.
+ * @param flagConfig what the flags set, in the words of config.yml
+ * @throws TpxError CONFIG_INVALID, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND, USAGE
+ */
+export async function readConnectionChoice(flags: ConnectionFlags, flagConfig: ClientConfig): Promise<ConnectionChoice> {
+  const { readClientConfig } = await import('./client-config.ts')
+  const kubeconfig = kubeconfigPaths(flags.kubeconfig)
+  const { config, warnings } = readClientConfig({ context: flags.context, flags: flagConfig, kubeconfig })
+  return { clientConfig: config, settings: connectionSettings(flags, config), warnings }
+}

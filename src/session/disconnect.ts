@@ -6,6 +6,8 @@ import type { Connection } from './connection.ts'
 import { openControl } from './link-process.ts'
 import { runtimeDir } from './runtime-dir.ts'
 
+const QUIT_MS = 2000
+
 /**
  * Ends a connection: departs the session (which leaves its attachments), ends the link, removes containers and volumes.
  * Works on what is left of a connection, too, and is safe to repeat.
@@ -13,13 +15,17 @@ import { runtimeDir } from './runtime-dir.ts'
 export async function disconnect(engine: ContainerEngine, { containers, settings }: Connection): Promise<void> {
   const control = await openControl(settings.name)
   if (control) {
-    // A session that cannot be departed ends in the cluster by the owner's absence.
-    await Promise.race([control.call('quit', {}), new Promise((resolve) => setTimeout(resolve, 2000).unref())]).catch(() => {})
-    await control.call('link.quit', {}).catch(() => {})
+    // A session that cannot be departed ends in the cluster by the owner's absence; a link that hangs, with its holder.
+    await atMost(QUIT_MS, control.call('quit', {}))
+    await atMost(QUIT_MS, control.call('link.quit', {}))
     control.close()
   }
   await removeLeftovers(engine, settings.name, containers)
   rmSync(runtimeDir(settings.name), { force: true, recursive: true })
+}
+
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  await Promise.race([work, new Promise((resolve) => setTimeout(resolve, ms).unref())]).catch(() => {})
 }
 
 async function removeLeftovers(engine: ContainerEngine, connection: string, containers: Connection['containers']): Promise<void> {

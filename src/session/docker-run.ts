@@ -1,14 +1,11 @@
-import { randomBytes } from 'node:crypto'
 import { appEnvironment } from '../container/app-environment.ts'
 import { runAppContainer } from '../container/app-container.ts'
 import type { ContainerEngine } from '../container/container-engine.ts'
 import type { DockerRunArguments } from '../container/docker-run-arguments.ts'
-import { LABEL } from '../container/labels.ts'
-import { mountWorkloadVolumes, unmountWorkloadVolumes } from '../container/workload-volumes.ts'
+import { mountWorkloadVolumes } from '../container/workload-volumes.ts'
 import type { AttachParams, Attachment } from '../wire/control.ts'
 import type { Connected } from './connect.ts'
-import { disconnect } from './disconnect.ts'
-import { listConnections } from './connection.ts'
+import { appLabels, placeOf, runOwned } from './owned-run.ts'
 
 /** One `docker-run`. */
 export type DockerRunOptions = {
@@ -40,32 +37,19 @@ async function runAttached(options: DockerRunOptions, attachment: Attachment, ow
   onProgress(
     `Traffic to port ${attachment.servicePort} of Service "${attachment.serviceName}" arrives at port ${attachment.localPort}; ${Object.keys(attachment.environment).length} variables, ${volumes.length} volumes`,
   )
-  const labels = { [LABEL.connection]: settings.name, [LABEL.owner]: owner, [LABEL.role]: 'app' }
-  return runAppContainer(run, { environment, holderId, labels, volumes })
+  return runAppContainer(run, { environment, holderId, labels: appLabels(placeOf(connected), owner, [attach.name]), volumes })
 }
 
 /**
- * Attaches, runs the image in the connection's network namespace, and takes everything back at its end. Should this process
- * vanish, the link does the same: it owns the list by `link.own` for as long as the control stream is open.
+ * Attaches, runs the image in the connection's network namespace, and takes everything back at its end.
  * @returns the exit status of the app
  */
-export async function dockerRun(options: DockerRunOptions): Promise<number> {
+export function dockerRun(options: DockerRunOptions): Promise<number> {
   const { attach, connected, engine, onProgress } = options
-  const { control, isNew, settings } = connected
-  const owner = randomBytes(4).toString('hex')
-  await control.call('link.own', { attachments: [attach.name], owner, quit: isNew })
-  try {
+  const { control } = connected
+  return runOwned({ attachments: [attach.name], engine, place: placeOf(connected) }, async (owner) => {
     onProgress(`Attaching to "${attach.workload}"`)
     const attachment = await control.call('attach', attach, { onProgress })
-    return await runAttached(options, attachment, owner)
-  } finally {
-    await control.call('leave', { name: attach.name }).catch(() => {})
-    await unmountWorkloadVolumes(engine, owner)
-    await control.call('link.disown', {}).catch(() => {})
-    if (isNew) {
-      const mine = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
-      if (mine) await disconnect(engine, mine)
-    }
-    control.close()
-  }
+    return runAttached(options, attachment, owner)
+  })
 }

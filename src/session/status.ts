@@ -1,50 +1,289 @@
-import { asTpxError, type ErrorRecord } from '../base/error.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asTpxError, TpxError } from '../base/error.ts'
+import { StateClock } from '../base/state-clock.ts'
 import type { ConnectionSettings } from '../container/holder-container.ts'
 import { LABEL } from '../container/labels.ts'
-import type { Attachment, LinkStatus, TunnelStatus } from '../wire/control.ts'
+import type { ControlClient } from '../wire/control-channel.ts'
+import type { Attachment, DnsStatus, LinkStatus, StatusLeg, TunnelStatus } from '../wire/control.ts'
 import { type Connection, type EngineSource, listConnections, restartLink } from './connection.ts'
 import { openControl } from './link-process.ts'
+import { runtimeConnections } from './runtime-dir.ts'
+import { within } from './within.ts'
 
 /** An attachment without what must not be shown. */
-export type ShownAttachment = Omit<Attachment, 'environment'> & { environmentNames: string[] }
+export type ShownAttachment = Omit<Attachment, 'environment'>
 
 /** What `tpx status` says of a connection. */
 export type ConnectionStatus = {
+  attachments: ShownAttachment[]
+  /** The first leg that is not up says why. */
+  cause: string | null
   containers: { name: string; role: string; state: string }[]
-  error?: ErrorRecord
-  link?: LinkStatus
+  dns: DnsStatus | null
+  /** What tpx does about it. */
+  doing: string | null
+  /** When a byte last came back from the traffic-manager, through link and API: ISO 8601, and how long ago. */
+  lastProven: { agoMs: number; at: string } | null
+  /** From here to the agents; each depends on those before it. */
+  legs: StatusLeg[]
+  link: Omit<LinkStatus, 'legs'> | null
+  /** What the user can do about it. */
+  next: string | null
   settings: ConnectionSettings
   state: 'connected' | 'degraded'
-  tunnel?: Omit<TunnelStatus, 'attachments'> & { attachments: ShownAttachment[] }
+  tunnel: Omit<TunnelStatus, 'attachments' | 'dns' | 'legs'> | null
 }
+
+const ENGINE_LIMIT_MS = 2000
+const LINK_LIMIT_MS = 2000
+const TUNNEL_LIMIT_MS = 2000
+const RESTART_LIMIT_MS = 2500
+/** After a restart of a link that failed. */
+const RESTART_PAUSE_MS = 3000
 
 /** Values of the environment are secrets: only the names are shown. */
-export function withoutSecrets({ environment, ...rest }: Attachment): ShownAttachment {
-  return { ...rest, environmentNames: Object.keys(environment).sort() }
+export function withoutSecrets(attachment: Attachment): ShownAttachment {
+  return omit(attachment, ['environment'])
 }
 
-async function statusOf(connection: Connection, root: string): Promise<ConnectionStatus> {
-  const { settings } = connection
-  const containers = connection.containers.map(({ labels, name, state }) => ({ name, role: labels[LABEL.role] ?? '', state }))
-  try {
-    const control = (await openControl(settings.name)) ?? (await restartLink(connection, root))
-    const [link, tunnel] = await Promise.all([control.call('link.status', {}), control.call('status', {})])
-    control.close()
-    const isUp = link.api.state === 'up' && tunnel.manager.state === 'up'
-    return {
-      containers,
-      link,
-      settings,
-      state: isUp ? 'connected' : 'degraded',
-      tunnel: { ...tunnel, attachments: tunnel.attachments.map(withoutSecrets) },
+/** How a status is asked for. */
+export type StatusOptions = {
+  engine: EngineSource
+  /** An answer of the engine that is younger is believed, milliseconds; 0 for a single look. */
+  engineMaxAgeMs: number
+  root: string
+  use: string | undefined
+}
+
+type Restart = { endedAt: number | null; error: TpxError | null; work: Promise<void> }
+type Known = Pick<Connection, 'settings'> & Partial<Connection>
+type Asked = { legs: StatusLeg[]; link: LinkStatus | null; tunnel: TunnelStatus | null }
+
+/** Looks at all legs of the connections; every question has a limit, so that a look is short whatever hangs. */
+export class StatusProbe {
+  readonly #clock = new StateClock()
+  readonly #options: StatusOptions
+  readonly #restarts = new Map<string, Restart>()
+  #engineLeg: StatusLeg = { name: 'engine', state: 'unknown' }
+  #engineError: TpxError | null = null
+  #known: Connection[] = []
+  #listedAt = -Infinity
+  #listing: Promise<void> | undefined
+
+  constructor(options: StatusOptions) {
+    this.#options = options
+  }
+
+  /** Whether the link of a connection is just being started, which outlives a look. */
+  get isStarting(): boolean {
+    return [...this.#restarts.values()].some(({ endedAt }) => endedAt === null)
+  }
+
+  /**
+   * The state of all connections, or of the one that is meant. A dead link is started again on the way.
+   * @throws TpxError DOCKER_UNREACHABLE where there is neither an engine nor a live link
+   */
+  async look(): Promise<ConnectionStatus[]> {
+    await this.#askEngine()
+    const known = await this.#connections()
+    if (known.length === 0 && this.#engineError) throw this.#engineError
+    return Promise.all(known.map((connection) => this.#statusOf(connection)))
+  }
+
+  async #askEngine(): Promise<void> {
+    if (performance.now() - this.#listedAt < this.#options.engineMaxAgeMs) return
+    this.#listing ??= this.#list().finally(() => (this.#listing = undefined))
+    const isAnswered = await within(
+      this.#listing.then(() => true),
+      ENGINE_LIMIT_MS,
+    )
+    if (!isAnswered)
+      this.#lose(
+        new TpxError('DOCKER_UNREACHABLE', `The Docker Engine has not answered for ${ENGINE_LIMIT_MS / 1000} s`, {
+          hint: 'See what "docker info" says',
+        }),
+      )
+    this.#listedAt = performance.now()
+  }
+
+  async #list(): Promise<void> {
+    try {
+      const engine = await this.#options.engine()
+      const began = performance.now()
+      this.#known = await listConnections(engine)
+      this.#engineError = null
+      this.#engineLeg = { name: 'engine', roundTripMs: tenths(performance.now() - began), state: 'up' }
+    } catch (error) {
+      this.#lose(asTpxError(error))
     }
-  } catch (error) {
-    return { containers, error: asTpxError(error).toRecord(), settings, state: 'degraded' }
+  }
+
+  #lose(error: TpxError): void {
+    this.#engineError = error
+    this.#engineLeg = { detail: error.message, name: 'engine', state: 'down', ...(error.hint ? { next: error.hint } : {}) }
+  }
+
+  /** What the engine knows; while it is away, what it knew, and whose link is alive. */
+  async #connections(): Promise<Known[]> {
+    const { use } = this.#options
+    const isMeant = ({ settings }: Known): boolean => use === undefined || settings.name === use
+    const known: Known[] = this.#known.filter(isMeant)
+    if (!this.#engineError) return known
+    const names = runtimeConnections().filter((name) => !this.#known.some(({ settings }) => settings.name === name))
+    const alive = await Promise.all(names.map((name) => settingsOfLink(name)))
+    return [...known, ...alive.flatMap((settings) => (settings ? [{ settings }] : [])).filter(isMeant)]
+  }
+
+  async #statusOf(known: Known): Promise<ConnectionStatus> {
+    const { legs: asked, link, tunnel } = await this.#ask(known)
+    const isLasting = this.#options.engineMaxAgeMs > 0
+    // A single look cannot tell since when.
+    const own = [this.#engineLeg, ...asked.filter(({ name }) => name === 'link')].map((leg) =>
+      isLasting ? { ...leg, since: this.#clock.since(`${known.settings.name} ${leg.name}`, leg.state) } : leg,
+    )
+    const legs = [...own, ...asked.filter(({ name }) => name !== 'link')]
+    const broken = legs.filter(({ state }) => state !== 'up' && state !== 'unknown')
+    const first = (key: 'detail' | 'doing' | 'next'): string | null => broken.find((leg) => leg[key] !== undefined)?.[key] ?? null
+    const agoMs = lastProvenMs(tunnel)
+    return {
+      attachments: (tunnel?.attachments ?? []).map(withoutSecrets),
+      cause: first('detail'),
+      containers: (known.containers ?? []).map(({ labels, name, state }) => ({ name, role: labels[LABEL.role] ?? '', state })),
+      dns: tunnel?.dns ?? null,
+      doing: first('doing'),
+      lastProven: agoMs === null ? null : { agoMs, at: new Date(Date.now() - agoMs).toISOString() },
+      legs,
+      link: link && omit(link, ['legs']),
+      next: broken[0]?.next ?? null,
+      settings: known.settings,
+      state: legs.every(({ state }) => state === 'up') ? 'connected' : 'degraded',
+      tunnel: tunnel && omit(tunnel, ['attachments', 'dns', 'legs']),
+    }
+  }
+
+  async #ask(known: Known): Promise<Asked> {
+    const { name } = known.settings
+    const control = (await within(openControl(name), LINK_LIMIT_MS)) ?? (await this.#startLink(known))
+    if (!control) return behindLink(this.#startingLeg(name))
+    try {
+      return await askLink(control, known.settings.name)
+    } finally {
+      control.close()
+    }
+  }
+
+  /** Starts a dead link, if its containers are known, and waits a little for it. */
+  async #startLink(known: Known): Promise<ControlClient | undefined> {
+    const { name } = known.settings
+    const { containers, settings } = known
+    const last = this.#restarts.get(name)
+    const isDue = !last || (last.endedAt !== null && performance.now() - last.endedAt > RESTART_PAUSE_MS)
+    if (isDue && containers) {
+      const restart: Restart = { endedAt: null, error: null, work: Promise.resolve() }
+      restart.work = restartLink({ containers, settings }, this.#options.root)
+        .then((control) => control.close())
+        .catch((error: unknown) => void (restart.error = asTpxError(error)))
+        .finally(() => (restart.endedAt = performance.now()))
+      this.#restarts.set(name, restart)
+    }
+    const restart = this.#restarts.get(name)
+    if (!restart) return undefined
+    await within(restart.work, RESTART_LIMIT_MS)
+    return restart.endedAt === null || restart.error ? undefined : openControl(name)
+  }
+
+  #startingLeg(name: string): StatusLeg {
+    const restart = this.#restarts.get(name)
+    const doing = restart ? { doing: 'starting it again' } : {}
+    if (!restart?.error) return { detail: 'The link process is not running', ...doing, name: 'link', state: 'connecting' }
+    const { hint, message } = restart.error
+    return { detail: `The link does not start: ${message}`, ...doing, name: 'link', ...(hint ? { next: hint } : {}), state: 'down' }
   }
 }
 
-/** The state of all connections; a dead link is started again on the way. */
-export async function status(engine: EngineSource, root: string): Promise<ConnectionStatus[]> {
-  const connections = await listConnections(await engine())
-  return Promise.all(connections.map((connection) => statusOf(connection, root)))
+/** The last answer of the manager, or the last byte of the data stream: both come from the far end. */
+function lastProvenMs(tunnel: TunnelStatus | null): number | null {
+  const ages = [tunnel?.lastAnswerMs, tunnel?.legs.find(({ name }) => name === 'data')?.lastProvenMs]
+  const known = ages.filter((age) => typeof age === 'number')
+  return known.length > 0 ? Math.min(...known) : null
+}
+
+/** Link and tunnel are asked side by side, and a tunnel that the link does not see is not waited for. */
+async function askLink(control: ControlClient, connection: string): Promise<Asked> {
+  const began = performance.now()
+  const asking = control.call('status', {})
+  asking.catch(() => {})
+  const link = await within(control.call('link.status', {}), LINK_LIMIT_MS)
+  if (!link)
+    return behindLink({
+      detail: `The link process has not answered for ${LINK_LIMIT_MS / 1000} s`,
+      name: 'link',
+      next: `End it with: pkill -9 -f 'link.cjs.*--connection=${connection} '; any tpx command starts it again`,
+      state: 'down',
+    })
+  const linkLeg: StatusLeg = { name: 'link', roundTripMs: tenths(performance.now() - began), state: 'up' }
+  const isTunnelUp = link.legs.some(({ name, state }) => name === 'tunnel' && state === 'up')
+  const tunnel = isTunnelUp ? await within(asking, TUNNEL_LIMIT_MS) : undefined
+  if (tunnel) return { legs: [linkLeg, ...link.legs, ...tunnel.legs], link, tunnel }
+  const silent: StatusLeg = {
+    detail: `The tunnel container has not answered for ${TUNNEL_LIMIT_MS / 1000} s`,
+    name: 'tunnel',
+    next: `docker restart tpx-${connection}-tunnel`,
+    state: 'down',
+  }
+  const legs = link.legs.map((leg) => (leg.name === 'tunnel' && leg.state === 'up' ? silent : leg))
+  return { legs: [linkLeg, ...legs, { name: 'manager', state: 'unknown' }], link, tunnel: null }
+}
+
+/** Without the link nobody knows about the rest. */
+function behindLink(leg: StatusLeg): Asked {
+  const unknown = ['tunnel', 'api', 'manager'].map((name) => ({ name, state: 'unknown' as const }))
+  return { legs: [leg, ...unknown], link: null, tunnel: null }
+}
+
+async function settingsOfLink(name: string): Promise<ConnectionSettings | undefined> {
+  const control = await within(openControl(name), LINK_LIMIT_MS)
+  if (!control) return undefined
+  const link = await within(control.call('link.status', {}), LINK_LIMIT_MS)
+  control.close()
+  if (!link) return undefined
+  const { carrier, context, managerNamespace, namespace } = link
+  return { carrier, context, impersonate: {}, kubeconfig: '', linkLogLevel: '', managerNamespace, name, namespace }
+}
+
+const WATCH_MS = 1000
+const WATCH_ENGINE_MS = 2500
+
+/** Numbers that change all the time are no change. */
+function essence(connections: ConnectionStatus[]): string {
+  const volatile = new Set(['agoMs', 'at', 'lastAnswerMs', 'lastProvenMs', 'residentBytes', 'roundTripMs'])
+  const text = JSON.stringify(connections, (key, value: unknown) => (volatile.has(key) ? undefined : value))
+  return text.replaceAll(/ \d+(?:\.\d+)? s\b/g, ' # s')
+}
+
+/**
+ * Looks again and again, once a second at the links, and at the engine every two and a half.
+ * @yields each look; `isChange` tells whether something else than a number has changed
+ */
+export async function* watchStatus(
+  options: Omit<StatusOptions, 'engineMaxAgeMs'>,
+): AsyncGenerator<{ connections: ConnectionStatus[]; isChange: boolean }, never> {
+  const probe = new StatusProbe({ ...options, engineMaxAgeMs: WATCH_ENGINE_MS })
+  for (let last: string | undefined; ;) {
+    const connections = await probe.look().catch((error: unknown) => {
+      // It was there, or it comes: the watch goes on.
+      if (last !== undefined && asTpxError(error).code === 'DOCKER_UNREACHABLE') return []
+      throw error
+    })
+    const now = essence(connections)
+    yield { connections, isChange: now !== last }
+    last = now
+    await sleep(WATCH_MS)
+  }
+}
+
+const tenths = (ms: number): number => Math.round(ms * 10) / 10
+
+function omit<T extends object, K extends keyof T>(value: T, keys: K[]): Omit<T, K> {
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key as K))) as Omit<T, K>
 }

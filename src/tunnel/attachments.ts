@@ -59,6 +59,16 @@ export class Attachments {
     return [...this.#held.values()].map((held) => held.view(options))
   }
 
+  /** Attachments, and what is waited for until their connections arrive here; undefined when nothing is. */
+  reaches(): { detail: string | undefined; name: string }[] {
+    return [...this.#held.values()].map((held) => {
+      const { name, workload } = held.params
+      const reach = held.inbound?.reach.value
+      if (held.state !== 'active' || !reach) return { detail: `Waiting for the traffic-agent of "${workload}"`, name }
+      return { detail: reach.total > 0 && reach.connected === reach.total ? undefined : describeReach(workload, reach), name }
+    })
+  }
+
   /** What a tunnel after this one needs to go on. */
   snapshot(): TunnelSnapshot['attachments'] {
     const kept = [...this.#held.values()].filter((held) => held.kept)

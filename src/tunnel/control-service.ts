@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import { VERSION } from '../base/version.ts'
 import { once } from 'node:events'
-import type { ControlMethod, ControlMethods, Leg, SessionStatus, TunnelSnapshot, TunnelStatus } from '../wire/control.ts'
+import type { ControlMethod, ControlMethods, DnsStatus, Leg, SessionStatus, TunnelSnapshot, TunnelStatus } from '../wire/control.ts'
 import { serveControl } from '../wire/control-channel.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
@@ -13,6 +13,7 @@ import type { DataSession } from './data-session.ts'
 import type { ManagerSession } from './manager-session.ts'
 import type { Readiness } from './readiness.ts'
 import type { Settings } from './settings.ts'
+import type { StatusLegs } from './status-legs.ts'
 import type { WorkloadList } from './workload-list.ts'
 
 const BACKOFF = { firstMs: 50, mostMs: 1000 }
@@ -23,6 +24,10 @@ type Options = {
   attachments: Attachments
   client: ClientSettings
   data: DataSession
+  /** Opens the stream that the link asks for. */
+  dial: (id: string) => Promise<void>
+  dns: () => DnsStatus
+  legs: StatusLegs
   logger: Logger
   manager: ManagerSession
   /** Ends the program, after the answer is out. */
@@ -52,6 +57,10 @@ export class ControlService {
       attach: (params, progress) => attachments.attach(params, progress),
       config: async () => ({ client: options.client.client, manager: options.client.manager }),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
+      dial: async ({ id }) => {
+        await options.dial(id)
+        return {}
+      },
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
       quit: () => this.#quit(),
@@ -98,10 +107,12 @@ export class ControlService {
   }
 
   status(): TunnelStatus {
-    const { attachments, manager, settings } = this.#options
+    const { attachments, dns, legs, manager, settings } = this.#options
     return {
       attachments: attachments.list({ secrets: false }),
+      dns: dns(),
       lastAnswerMs: manager.lastAnswerAt === null ? null : Math.round(performance.now() - manager.lastAnswerAt),
+      legs: legs.list(),
       manager: this.#leg(),
       namespace: settings.namespace,
       residentBytes: process.memoryUsage.rss(),

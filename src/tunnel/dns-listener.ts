@@ -7,11 +7,13 @@ import { type ClusterAnswer, Resolver } from '../dns/resolver.ts'
 import { startDnsServer } from '../dns/server.ts'
 import { StreamExchange } from '../dns/stream-exchange.ts'
 import { DNSRequestSchema } from '../wire/generated/manager_pb.ts'
+import type { DnsStatus } from '../wire/control.ts'
 import type { Carrier } from './carrier.ts'
 import type { ClientSettings } from './client-settings.ts'
 import { allSubnets } from './cluster-view.ts'
 import { sessionInfo, within } from './manager-client.ts'
 import type { ManagerSession } from './manager-session.ts'
+import { ADDRESS4 } from './routes.ts'
 import type { Settings } from './settings.ts'
 
 /** Below the 5 s after which libc asks again. */
@@ -32,24 +34,34 @@ export async function lookupInCluster(manager: ManagerSession, name: string, typ
   return { rcode: rCode, records: Buffer.from(rrs.buffer, rrs.byteOffset, rrs.byteLength) }
 }
 
+/** How names are resolved, for `tpx status`. */
+export function dnsStatus(options: Pick<Options, 'client' | 'manager' | 'settings'>): DnsStatus {
+  const { clusterDomain, excludeSuffixes, includeSuffixes, namespace } = zoneOf(options)
+  const search = [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain]
+  return { address: ADDRESS4, clusterDomain, excludeSuffixes, includeSuffixes, search }
+}
+
+/** Where names are looked up: what the user set, then what the manager says, then what is usual. */
+function zoneOf({ client, manager, settings }: Pick<Options, 'client' | 'manager' | 'settings'>): Zone {
+  const { cluster } = manager.state.value
+  const { excludeSuffixes, includeSuffixes } = client.value.dns ?? {}
+  return {
+    clusterDomain: cluster?.clusterDomain ?? settings.clusterDomain,
+    excludeSuffixes:
+      excludeSuffixes ?? (cluster && cluster.excludeSuffixes.length > 0 ? cluster.excludeSuffixes : DEFAULT_EXCLUDE_SUFFIXES),
+    includeSuffixes: includeSuffixes ?? cluster?.includeSuffixes ?? [],
+    namespace: settings.namespace,
+    subnets: cluster ? allSubnets(cluster, client.value) : [],
+  }
+}
+
 /** The names of the cluster and of the host, as the containers of this connection see them. */
 export function makeResolver({ carrier, client, manager, settings }: Options): Resolver {
   const host = new StreamExchange({
     limitMs: LOOKUP_LIMIT_MS,
     open: () => carrier.open({ kind: 'dns' }, { shortBreak: true, waitMs: SHORT_BREAK_MS }),
   })
-  const zone = (): Zone => {
-    const { cluster } = manager.state.value
-    const { excludeSuffixes, includeSuffixes } = client.value.dns ?? {}
-    return {
-      clusterDomain: cluster?.clusterDomain ?? settings.clusterDomain,
-      excludeSuffixes:
-        excludeSuffixes ?? (cluster && cluster.excludeSuffixes.length > 0 ? cluster.excludeSuffixes : DEFAULT_EXCLUDE_SUFFIXES),
-      includeSuffixes: includeSuffixes ?? cluster?.includeSuffixes ?? [],
-      namespace: settings.namespace,
-      subnets: cluster ? allSubnets(cluster, client.value) : [],
-    }
-  }
+  const zone = (): Zone => zoneOf({ client, manager, settings })
   const upstreams = {
     cluster: (name: string, type: number) => lookupInCluster(manager, name, type),
     host: (message: Buffer) => host.exchange(message),

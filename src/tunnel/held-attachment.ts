@@ -101,6 +101,7 @@ export class HeldAttachment {
       container: prepared.containerName,
       containerPort: prepared.containerPort,
       environment: secrets ? info.environment : {},
+      environmentNames: Object.keys(info.environment).sort(),
       kind: this.params.kind,
       localPort: this.localPort,
       mounts: mountsOf(info),

@@ -63,6 +63,8 @@ export class ManagerSession {
     sessionId: null,
   })
   lastAnswerAt: number | null = null
+  /** When a lost session is tried again, by performance.now(); null while a try runs. */
+  nextTryAt: number | null = null
   roundTripMs: number | null = null
   /** Called when answers stopped although nothing was closed: whatever hangs on the same path is frozen. */
   onFrozen: () => void = () => {}
@@ -90,7 +92,12 @@ export class ManagerSession {
 
   /** Keeps the session until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await keepTrying(() => this.#live(signal), { backoff: BACKOFF, onError: (error) => this.#lose(error), signal })
+    await keepTrying(() => this.#live(signal), {
+      backoff: BACKOFF,
+      onError: (error) => this.#lose(error),
+      onWait: (waitMs) => (this.nextTryAt = performance.now() + waitMs),
+      signal,
+    })
   }
 
   /**
@@ -134,6 +141,7 @@ export class ManagerSession {
 
   /** One connection to the manager, from opening to loss. Never resolves to true: there is always a next one. */
   async #live(signal: AbortSignal): Promise<boolean> {
+    this.nextTryAt = null
     const stream = await this.#carrier.open(managerTarget(this.#settings.managerNamespace), { signal })
     const channel = await openGrpcChannel(stream)
     const client = openManagerClient(channel.address)

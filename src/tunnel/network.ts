@@ -35,6 +35,8 @@ export interface Network {
   readonly hasIpv6: boolean
   /** How connections are admitted. */
   readonly mode: AdmissionMode
+  /** What leads to the cluster, CIDRs. */
+  readonly subnets: readonly string[]
   /**
    * Leads exactly these subnets (CIDR notation) to the cluster. Connections into subnets that are no longer among them are reset.
    * @throws TpxError TUNNEL_FAILED
@@ -91,6 +93,7 @@ class KernelNetwork implements Network {
   readonly address6 = ADDRESS6
   readonly hasIpv6: boolean
   readonly mode: AdmissionMode
+  subnets: readonly string[] = []
   readonly #parts: Parts
   readonly #routes: SubnetRoutes
   #lastChange: Promise<unknown> = Promise.resolve()
@@ -106,6 +109,7 @@ class KernelNetwork implements Network {
     // One change after the other, whatever the caller does.
     const change = this.#lastChange.then(async () => {
       const removed = await this.#routes.set(cidrs)
+      this.subnets = cidrs
       if (removed.length === 0) return
       const isLost = (address: string): boolean => {
         const host = `${address}/${address.includes(':') ? 128 : 32}`

@@ -34,10 +34,16 @@ export class Readiness {
     const { cluster, error, leg } = this.#manager.state.value
     if (leg.state !== 'up') return error ? error.message : 'Waiting for the traffic-manager'
     if (!cluster) return 'Waiting for the subnets of the cluster'
-    if (!this.#routesSet) return 'Setting the routes'
-    if (!this.#dnsListens) return 'Starting the DNS server'
+    const missing = this.missingHere()
+    if (missing) return missing
     if (!this.#data.state.value.isUp) return this.#data.state.value.error?.message ?? 'Opening the data stream'
     return undefined
+  }
+
+  /** What of this namespace is not in place yet: routes, the DNS server. */
+  missingHere(): string | undefined {
+    if (!this.#routesSet) return 'Setting the routes'
+    return this.#dnsListens ? undefined : 'Starting the DNS server'
   }
 
   lastError(): TpxError | null {

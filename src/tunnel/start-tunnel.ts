@@ -6,12 +6,14 @@ import { ClientSettings } from './client-settings.ts'
 import { allSubnets } from './cluster-view.ts'
 import { ControlService } from './control-service.ts'
 import { DataSession } from './data-session.ts'
-import { makeResolver, serveDns } from './dns-listener.ts'
+import { dnsStatus, makeResolver, serveDns } from './dns-listener.ts'
+import { HostDialer } from './host-dialer.ts'
 import { ManagerSession } from './manager-session.ts'
 import { type Network, startNetwork } from './network.ts'
 import { Readiness } from './readiness.ts'
 import type { Settings } from './settings.ts'
 import { CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
+import { StatusLegs } from './status-legs.ts'
 import type { TunnelSnapshot } from '../wire/control.ts'
 import { WorkloadList } from './workload-list.ts'
 
@@ -65,26 +67,43 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
     attachments.resume(snapshot?.attachments ?? [])
     void manager.run(signal)
   }
-  const control = new ControlService({ attachments, client, data, logger, manager, onQuit, onResume, readiness, settings, workloads })
   const ending = new AbortController()
   const { signal } = ending
   const resolver = makeResolver({ carrier, client, logger, manager, settings })
+  let network: Network | undefined
+  const hostDialer = new HostDialer({
+    carrier,
+    logger,
+    names: () => ({
+      answer: (query) => resolver.answer(query),
+      clusterDomain: manager.state.value.cluster?.clusterDomain ?? settings.clusterDomain,
+      namespace: settings.namespace,
+    }),
+    subnets: () => network?.subnets ?? [],
+  })
+  const dial = (id: string): Promise<void> => hostDialer.open(id)
+  const legs = new StatusLegs({ attachments, data, manager, readiness })
+  const dns = () => dnsStatus({ client, manager, settings })
+  const parts = { attachments, client, data, dial, dns, legs, logger, manager, readiness, settings, workloads }
+  const control = new ControlService({ ...parts, onQuit, onResume })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.
   void control.run(carrier, signal)
   void data.run(signal)
-  const network = await startNetwork({ dialer: data, logger })
-  followSubnets(manager, network, { client, logger, readiness })
+  const routed = await startNetwork({ dialer: data, logger })
+  network = routed
+  followSubnets(manager, routed, { client, logger, readiness })
   manager.state.patch({})
-  void serveDns(resolver, network.address4, { logger, onListening: () => readiness.dnsListens(), signal })
+  void serveDns(resolver, routed.address4, { logger, onListening: () => readiness.dnsListens(), signal })
 
   return {
     stop: async () => {
       const limit = new Promise((resolve) => setTimeout(resolve, STOP_LIMIT_MS))
       await Promise.race([attachments.leaveAll().then(() => manager.depart()), limit])
       workloads.close()
+      legs[Symbol.dispose]()
       ending.abort()
-      await network.stop()
+      await routed.stop()
       carrier.close()
     },
   }

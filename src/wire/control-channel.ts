@@ -7,18 +7,24 @@ type Pending = { onProgress: ((text: string) => void) | undefined; reject: (erro
 
 /** The calling side of a control stream. Many calls may be open at once. */
 export class ControlClient {
+  /** Resolves when the stream is gone. */
+  readonly closed: Promise<void>
   readonly #pending = new Map<number, Pending>()
   readonly #stream: Duplex
   #nextId = 1
 
   constructor(stream: Duplex) {
     this.#stream = stream
-    createInterface({ input: stream }).on('line', (line) => this.#onLine(line))
+    readLines(stream, (line) => this.#onLine(line))
     const lose = (): void => {
       for (const call of this.#pending.values()) call.reject(new TpxError('CARRIER_FAILED', 'The control stream closed before it answered'))
       this.#pending.clear()
     }
     stream.on('error', lose).on('close', lose)
+    this.closed = new Promise((resolve) => {
+      if (stream.destroyed) resolve()
+      stream.once('close', () => resolve())
+    })
   }
 
   /** @throws the TpxError that the other side answered with, or CARRIER_FAILED when the stream is lost */
@@ -75,11 +81,18 @@ export function serveControl(stream: Duplex, handler: ControlHandler): void {
   }
 
   stream.on('error', () => {})
-  createInterface({ input: stream }).on('line', (line) => {
+  readLines(stream, (line) => {
     const request = parseLine(line) as ControlRequest | undefined
     if (request) void answer(request)
     else stream.destroy()
   })
+}
+
+/** An error of the stream is emitted by readline once more, where nobody else listens. */
+function readLines(stream: Duplex, onLine: (line: string) => void): void {
+  createInterface({ input: stream })
+    .on('line', onLine)
+    .on('error', () => {})
 }
 
 function parseLine(line: string): unknown {

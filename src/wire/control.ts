@@ -11,6 +11,36 @@ export type ControlReply = { id: number; progress: string } | { id: number; resu
 /** How a leg of the connection is: its state and, unless it is up, why. */
 export type Leg = { detail?: string; state: 'connecting' | 'down' | 'up' }
 
+/** One leg of the way between an app and the cluster, as `tpx status` shows it. */
+export type StatusLeg = {
+  /** Why it is not up, in words. */
+  detail?: string
+  /** What tpx does about it. */
+  doing?: string
+  /** Milliseconds since something last came back over it. */
+  lastProvenMs?: number
+  /** `engine`, `link`, `tunnel`, `api`, `manager`, `data`, `network`, `agents of ATTACHMENT`. */
+  name: string
+  /** What the user can do about it. */
+  next?: string
+  roundTripMs?: number
+  /** Since when it is in this state, ISO 8601. */
+  since?: string
+  /** `unknown`: what knows it does not answer. */
+  state: Leg['state'] | 'unknown'
+}
+
+/** How names are resolved in the connection. */
+export type DnsStatus = {
+  /** Of the DNS server, as containers of the connection reach it. */
+  address: string
+  clusterDomain: string
+  excludeSuffixes: string[]
+  includeSuffixes: string[]
+  /** Of resolv.conf(5). */
+  search: string[]
+}
+
 /** Answer of `connect` and part of `status`: what the session with the traffic-manager came to. */
 export type SessionStatus = {
   clusterDomain: string
@@ -30,6 +60,8 @@ export type Attachment = {
   containerPort: number
   /** Environment of the workload's container. Secret: shown on request only, never logged. */
   environment: Record<string, string>
+  /** Names of the environment's variables, sorted; also where the environment is left out. */
+  environmentNames: string[]
   kind: 'intercept'
   /** Port in the connection's network namespace at which the workload's traffic arrives. */
   localPort: number
@@ -50,8 +82,10 @@ export type Attachment = {
 /** Answer of `status`. */
 export type TunnelStatus = {
   attachments: Attachment[]
+  dns: DnsStatus
   /** Milliseconds since the last answer from the traffic-manager; null before the first. */
   lastAnswerMs: number | null
+  legs: StatusLeg[]
   manager: Leg
   namespace: string
   /** Resident set size of the tunnel, bytes. */
@@ -87,9 +121,12 @@ export type AttachParams = {
 
 /** Answer of `link.status`. */
 export type LinkStatus = {
-  api: Leg
   carrier: 'exec' | 'unix'
   context: string
+  /** `api` and `tunnel`. */
+  legs: StatusLeg[]
+  managerNamespace: string
+  namespace: string
   /** What the port-forward speaks, once one was opened. */
   portForward: 'spdy' | 'spdy-over-websocket' | 'websocket' | null
   pid: number
@@ -126,6 +163,8 @@ export type ControlMethods = {
   config: { params: Record<string, never>; result: { client: ClientConfig; manager: ClientConfig } }
   /** Waits until the session with the traffic-manager is up and DNS and routes are in place. */
   connect: { params: { timeoutMs: number }; result: SessionStatus }
+  /** Asked by the link: the tunnel shall open a carrier stream with the target `dial ID`. */
+  dial: { params: { id: string }; result: Record<string, never> }
   leave: { params: { name: string }; result: { mount: boolean } }
   'link.disown': { params: Record<string, never>; result: Record<string, never> }
   /** Takes over the environment of the shell in which `connect` was typed, for credential plugins; what it held before is forgotten. */

@@ -26,21 +26,19 @@ export function join(stream: Duplex, socket: Socket): void {
   socket.pipe(stream)
 }
 
-/** A part that fills a read of the strand is followed by more. */
+/** A part of this size is followed by more: a TLS record carries 16 KiB at most (RFC 8446 §5.1), a read of a socket 64 KiB. */
 const FULL_PART = 16_000
 
-/**
- * Lets the parts of one turn of the event loop leave in one writev. Small messages are not held back.
- */
-function joinWrites(stream: Duplex, socket: Socket): void {
+/** Lets the parts of one turn of the event loop leave in one writev. Small messages are not held back. */
+export function joinWrites(source: Duplex, sink: Duplex): void {
   let isCorked = false
-  stream.on('data', (chunk: Buffer) => {
+  source.on('data', (chunk: Buffer) => {
     if (isCorked || chunk.length < FULL_PART) return
     isCorked = true
-    socket.cork()
+    sink.cork()
     setImmediate(() => {
       isCorked = false
-      socket.uncork()
+      sink.uncork()
     })
   })
 }

@@ -1,6 +1,7 @@
 // The link's environment, kept beside its sockets: a credential plugin needs PATH, AWS_PROFILE and the like, and the command that
 // starts a dead link again may have been typed in another shell. It may hold secrets, so it is neither a label nor a
-// mount: a file of the user's own (0600 in a 0700 directory), which the link writes when it is ready and removes when the connection ends.
+// mount: a file of the user's own (0600 in a 0700 directory), which the link writes
+// when it is ready, and which ends with the connection.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -20,11 +21,7 @@ export function readLinkEnvironment(directory: string): Variables | undefined {
 
 /** Keeps the environment for the next link. */
 export function writeLinkEnvironment(directory: string, variables: NodeJS.ProcessEnv): void {
-  removeLinkEnvironment(directory) // a file of before might be open to others
-  writeFileSync(join(directory, NAME), JSON.stringify(variables), { flag: 'wx', mode: 0o600 })
-}
-
-/** Forgets it; no error where there is none. */
-export function removeLinkEnvironment(directory: string): void {
-  rmSync(join(directory, NAME), { force: true })
+  const path = join(directory, NAME)
+  rmSync(path, { force: true }) // a file of before might be open to others
+  writeFileSync(path, JSON.stringify(variables), { flag: 'wx', mode: 0o600 })
 }

@@ -13,7 +13,11 @@ import { findSecrets } from '../helpers/secret-search.ts'
 import { docker, eventually, fromCluster, kubectl, startTpx, tpx, tpxOk } from '../helpers/tpx.ts'
 
 type Status = {
-  connections: { error?: object; link?: { api: { detail?: string; state: string }; pid: number; server: string }; state: string }[]
+  connections: {
+    legs: { detail?: string; name: string; next?: string; state: string }[]
+    link: { pid: number; server: string } | null
+    state: string
+  }[]
 }
 
 const name = 'plugin'
@@ -156,12 +160,13 @@ describe('a credential plugin that only the host has', () => {
     const down = await eventually(
       'status to tell',
       async () => {
-        const one = await status()
-        return one?.link?.api.state === 'down' && one
+        const leg = (await status())?.legs.find((one) => one.name === 'api')
+        return leg?.state === 'down' && leg
       },
       20_000,
     )
-    assert.match(down.link?.api.detail ?? '', /credentials are no longer accepted: .*SSO session has expired.*; next: Sign in again/)
+    assert.match(down.detail ?? '', /credentials are no longer accepted: .*SSO session has expired/)
+    assert.match(down.next ?? '', /^Sign in again/)
     assert.ok(await reaches(), 'the session lives on')
     plugin.fail(undefined)
     await eventually('the connection to be well', async () => (await status())?.state === 'connected', 20_000)

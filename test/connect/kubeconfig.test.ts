@@ -4,8 +4,10 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { delimiter } from 'node:path'
+import { createServer as createSecureServer } from 'node:tls'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { ensureManager, leftovers, probe, quitAll } from '../helpers/cluster.ts'
+import { selfSigned } from '../helpers/certificate.ts'
 import { clusterKubeconfig, KubeconfigFolder, type KubeconfigText, setServer } from '../helpers/kubeconfig.ts'
 import { connectProxy, loopbackApi, type Proxy, socksProxy } from '../helpers/proxies.ts'
 import { kubectl, tpx, tpxOk } from '../helpers/tpx.ts'
@@ -101,8 +103,11 @@ describe('a kubeconfig', () => {
     await tpxOk(['connect', '--name', name, ...words])
     folder.file('token', 'worthless')
     const stateOf = async () =>
-      ((await tpxOk(['status', '--output', 'json'])).json as { connections: { link: { api: { detail?: string; state: string } } }[] })
-        .connections[0]?.link.api
+      (
+        (await tpxOk(['status', '--output', 'json'])).json as {
+          connections: { legs: { detail?: string; name: string; state: string }[] }[]
+        }
+      ).connections[0]?.legs.find((leg) => leg.name === 'api')
     const down = await stateOf()
     assert.equal(down?.state, 'down')
     assert.match(down.detail ?? '', /credentials are no longer accepted/)
@@ -128,7 +133,7 @@ describe('a kubeconfig', () => {
   })
 
   test('with proxy-url: an HTTP proxy that asks for a password, and a SOCKS5 proxy', async () => {
-    await using proxy = await connectProxy('me:s3cret')
+    await using proxy = await connectProxy({ credentials: 'me:s3cret' })
     const via = (url: string) => change((config) => config.clusters.forEach(({ cluster }) => (cluster['proxy-url'] = url)))
     await works(via(`http://me:s3cret@127.0.0.1:${proxy.port}`))
     assert.ok(proxy.used.length >= 3, 'requests and port-forwards go through it')
@@ -138,6 +143,25 @@ describe('a kubeconfig', () => {
     const { message } = await fails(via(`http://me:wrong@127.0.0.1:${proxy.port}`), 'KUBERNETES_UNREACHABLE')
     assert.match(message, /The proxy "http:\/\/127\.0\.0\.1:\d+" does not connect .*407/)
     assert.doesNotMatch(message, /wrong/)
+  })
+
+  test('with a plugin that hands out a client certificate, through an HTTPS proxy', async () => {
+    const tls = await selfSigned(new Date(Date.now() + 3_600_000))
+    await using proxy = await connectProxy({ tls })
+    const { users } = clusterKubeconfig()
+    const status = {
+      clientCertificateData: bytes(users[0]?.user['client-certificate-data']),
+      clientKeyData: bytes(users[0]?.user['client-key-data']),
+      expirationTimestamp: new Date(Date.now() + 3_600_000).toISOString(),
+    }
+    folder.file('answer', JSON.stringify({ apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', status }))
+    const command = folder.file('give-certificate', `#!/bin/sh\ncat ${folder.path}/answer\n`, 0o700)
+    const words = change((config) => {
+      for (const { cluster } of config.clusters) cluster['proxy-url'] = `https://127.0.0.1:${proxy.port}`
+      asUser({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command, interactiveMode: 'Never' } })(config)
+    })
+    await works(words, { NODE_EXTRA_CA_CERTS: folder.file('proxy.crt', tls.cert) })
+    assert.ok(proxy.used.length >= 3)
   })
 
   test('with the proxy of the environment, which a link that is started again still knows', async () => {
@@ -196,6 +220,20 @@ describe('a kubeconfig', () => {
     const misnamed = change((config) => config.clusters.forEach(({ cluster }) => (cluster['tls-server-name'] = 'other.example.com')))
     assert.match((await fails(misnamed, 'KUBERNETES_CERTIFICATE_INVALID')).hint, /tls-server-name/)
     await fails(change(asUser({ token: 'not-a-token' })), 'KUBERNETES_UNAUTHORIZED')
+    const expired = await selfSigned(new Date('2020-01-02T00:00:00Z'))
+    const base64 = (text: string): string => Buffer.from(text).toString('base64')
+    const user = asUser({ 'client-certificate-data': base64(expired.cert), 'client-key-data': base64(expired.key) })
+    assert.match((await fails(change(user), 'KUBERNETES_UNAUTHORIZED')).message, /client certificate expired on Jan/)
+    const stale = createSecureServer(expired).listen(0, '127.0.0.1')
+    await once(stale, 'listening')
+    const address = `https://127.0.0.1:${(stale.address() as AddressInfo).port}`
+    const trusting = change((config) =>
+      config.clusters.forEach((one) => (one.cluster = { 'certificate-authority-data': base64(expired.cert), server: address })),
+    )
+    const { hint, message } = await fails(trusting, 'KUBERNETES_CERTIFICATE_INVALID')
+    stale.close()
+    assert.match(message, /has expired/)
+    assert.match(hint, /Renew|clock/)
     assert.match((await fails(change(asUser({ tokenFile: '/no/such/file' })), 'KUBERNETES_UNAUTHORIZED')).message, /no\/such\/file/)
   })
 })

@@ -10,6 +10,7 @@ const name = 'refused'
 const cases: [what: string, upgrades: Upgrades, transport: string][] = [
   ['lets everything through', { spdy: 'pass', tunnelled: 'pass' }, 'spdy'],
   ['strips the SPDY upgrade', { spdy: 'strip', tunnelled: 'pass' }, 'spdy-over-websocket'],
+  ['swallows the SPDY upgrade', { spdy: 'hang', tunnelled: 'pass' }, 'spdy-over-websocket'],
   ['lets only plain WebSockets through', { spdy: 'strip', tunnelled: 'refuse' }, 'websocket'],
 ]
 

@@ -67,7 +67,7 @@ describe('several connections', () => {
       setServer(config, `https://127.0.0.1:${otherApi.port}`)
       for (const list of [config.clusters, config.contexts, config.users]) for (const one of list) one.name = `two-${one.name}`
       for (const { context } of config.contexts)
-        Object.assign(context, { cluster: `two-${context['cluster']}`, user: `two-${context['user']}` })
+        Object.assign(context, { cluster: `two-${String(context['cluster'])}`, user: `two-${String(context['user'])}` })
       config['current-context'] = `two-${config['current-context']}`
     })
   })
@@ -85,10 +85,13 @@ describe('several connections', () => {
     const { connections } = json as {
       connections: { settings: { namespace: string }; state: string; tunnel: { session: { serviceSubnets: string[] } } }[]
     }
-    assert.deepEqual(connections.map(({ settings, state }) => [settings.namespace, state]).sort(), [
-      ['default', 'connected'],
-      [second, 'connected'],
-    ])
+    assert.deepEqual(
+      connections.map(({ settings, state }) => [settings.namespace, state]),
+      [
+        ['default', 'connected'],
+        [second, 'connected'],
+      ],
+    )
     const [a, b] = connections.map(({ tunnel }) => tunnel.session.serviceSubnets)
     assert.deepEqual(a, b)
   })

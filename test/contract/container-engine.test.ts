@@ -85,7 +85,13 @@ for (const [title, engine, reason] of engines)
       assert.deepEqual(await engine.listVolumes(label), [])
     })
 
-    test('hasImage() tells what is there', async () => {
-      assert.deepEqual([await engine.hasImage(image), await engine.hasImage('tpx-contract/no-such:1')], [true, false])
+    test('imageId() is what a container of that image says, and undefined where there is none', async () => {
+      const id = await engine.createContainer({ Image: image, Labels: label, name: unique })
+      try {
+        assert.equal((await engine.inspect(id)).Image, await engine.imageId(image))
+      } finally {
+        await engine.removeContainer(id)
+      }
+      assert.equal(await engine.imageId('tpx-contract/no-such:1'), undefined)
     })
   })

@@ -34,8 +34,8 @@ export class MemoryEngine implements ContainerEngine {
     return { mountpoint: `/volumes/${name}/_data` }
   }
 
-  async hasImage(reference: string): Promise<boolean> {
-    return this.images.has(reference)
+  async imageId(reference: string): Promise<string | undefined> {
+    return this.images.has(reference) ? `memory:${reference}` : undefined
   }
 
   async info(): Promise<EngineInfo> {
@@ -58,6 +58,7 @@ export class MemoryEngine implements ContainerEngine {
       Config: { Env: spec.Env ?? [], Labels: spec.Labels ?? {} },
       HostConfig: spec.HostConfig,
       Id: made.id,
+      Image: `memory:${spec.Image}`,
       Name: `/${spec.name}`,
       State: { ExitCode: 0, Running: running, StartedAt: '' },
     }

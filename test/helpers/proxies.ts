@@ -43,10 +43,11 @@ export function loopbackApi(): Promise<Proxy> {
   return serve(server, used)
 }
 
-/** An HTTP proxy that knows CONNECT. @param credentials "user:password" that it asks for */
-export function connectProxy(credentials?: string): Promise<Proxy> {
+/** An HTTP proxy that knows CONNECT. @param options `credentials`: "user:password" that it asks for; `tls`: it is spoken to by https */
+export function connectProxy(options: { credentials?: string; tls?: { cert: string; key: string } } = {}): Promise<Proxy> {
+  const { credentials, tls } = options
   const used: string[] = []
-  const server = http.createServer((_request, response) => response.writeHead(405).end())
+  const server = tls ? https.createServer(tls) : http.createServer()
   server.on('connect', (request, socket: Duplex, head: Buffer) => {
     const given = Buffer.from((request.headers['proxy-authorization'] ?? '').replace('Basic ', ''), 'base64').toString()
     if (credentials !== undefined && given !== credentials)
@@ -86,8 +87,8 @@ export function socksProxy(): Promise<Proxy> {
   return serve(server, used)
 }
 
-/** What a {@link reverseProxy} does to upgrades; `strip` forwards the request without it, as many load balancers do. */
-export type Upgrades = { spdy: 'pass' | 'strip'; tunnelled: 'pass' | 'refuse' }
+/** What a {@link reverseProxy} does to upgrades; `strip` forwards the request without it, as many load balancers do; `hang` never answers. */
+export type Upgrades = { spdy: 'hang' | 'pass' | 'strip'; tunnelled: 'pass' | 'refuse' }
 
 /**
  * A reverse proxy for the API server, with credentials of its own, as an access gateway or `kubectl proxy` is: plain HTTP on
@@ -123,6 +124,7 @@ export function reverseProxy(upgrades: Upgrades): Promise<Proxy> {
     const isSpdy = request.headers.upgrade?.startsWith('SPDY') ?? false
     const isTunnelled = request.headers['sec-websocket-protocol']?.startsWith('SPDY') ?? false
     socket.on('error', () => {})
+    if (isSpdy && upgrades.spdy === 'hang') return
     if (isSpdy && upgrades.spdy === 'strip') {
       const { connection: _connection, upgrade: _upgrade, ...headers } = request.headers
       return forward(request, headers, (from) => {

@@ -22,8 +22,10 @@ export const TRANSPORTS: Record<PortForwardTransport, { open: Opener; verb: 'cre
   websocket: { open: openPlainWebSocket, verb: 'get' },
 }
 
-/** A proxy may swallow an upgrade without a word. */
-const UPGRADE_LIMIT_MS = 10_000
+/** A proxy may swallow an upgrade without a word. The tunnel waits 15 s: all three must have had their turn by then. */
+const UPGRADE_LIMIT_MS = 4000
+/** What worked before may take longer, e.g. where the API server is busy. */
+const KNOWN_LIMIT_MS = 10_000
 
 /** What worked last, by API server. */
 const remembered = new Map<string, PortForwardTransport>()
@@ -53,7 +55,10 @@ export async function openPortForward(
   })
   for (const name of last ? [last, ...names.filter((other) => other !== last)] : names) {
     try {
-      const stream = await openBy(name, kubeConfig, target, options.signal)
+      const stream = await openBy(name, kubeConfig, target, {
+        limitMs: name === last ? KNOWN_LIMIT_MS : UPGRADE_LIMIT_MS,
+        outer: options.signal,
+      })
       remembered.set(serverOf(kubeConfig), name)
       return stream
     } catch (error) {
@@ -69,9 +74,14 @@ export async function openPortForward(
   throw failure ?? new TpxError('BUG', 'No port-forward transport')
 }
 
-async function openBy(name: PortForwardTransport, kubeConfig: KubeConfig, target: ForwardTarget, outer?: AbortSignal): Promise<Duplex> {
+async function openBy(
+  name: PortForwardTransport,
+  kubeConfig: KubeConfig,
+  target: ForwardTarget,
+  { limitMs, outer }: { limitMs: number; outer: AbortSignal | undefined },
+): Promise<Duplex> {
   const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(new RefusedUpgrade(0, `No answer within ${UPGRADE_LIMIT_MS / 1000} s`)), UPGRADE_LIMIT_MS)
+  const timer = setTimeout(() => limit.abort(new RefusedUpgrade(0, `No answer within ${limitMs / 1000} s`)), limitMs)
   try {
     return await TRANSPORTS[name].open(kubeConfig, target, outer ? AbortSignal.any([outer, limit.signal]) : limit.signal)
   } catch (error) {

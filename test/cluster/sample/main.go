@@ -16,7 +16,11 @@ const usage = `usage: sample [MODE]            MODE, or the variable MODE: web (
        sample udp HOST:PORT TEXT       send a datagram, print the answer
        sample lookup NAME [TYPE]       TYPE: A (default), AAAA, CNAME, MX, NS, PTR, SRV, TXT
        sample halfclose HOST:PORT N    send N bytes and a FIN, print the answer
-       sample write FILE TEXT          write a file`
+       sample write FILE TEXT          write a file
+  loads, which print JSON and take lines from stdin (load.go):
+       sample hold HOST:PORT                           an idle connection to an echo server
+       sample transfer down|up HOST:PORT BYTES RATE    RATE: bytes a second, 0 for no limit
+       sample requests URL RATE [WANT]                 RATE: a second; WANT: text of a right answer`
 
 func main() {
 	stopOnSignal()

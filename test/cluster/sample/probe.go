@@ -26,6 +26,9 @@ var probes = map[string]probe{
 	"udp":       {2, probeUDP},
 	"lookup":    {1, probeLookup},
 	"halfclose": {2, probeHalfClose},
+	"hold":      {1, probeHold},
+	"transfer":  {4, probeTransfer},
+	"requests":  {2, probeRequests},
 	"write":     {2, func(args []string) error { return os.WriteFile(args[0], []byte(args[1]+"\n"), 0o644) }},
 }
 

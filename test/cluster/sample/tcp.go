@@ -30,6 +30,7 @@ func serveTCP() error {
 		{"speak-first", ":7004", greetThenEcho},
 		{"fin-first", ":7005", finFirst.serve},
 		{"stalled", ":7007", func(*net.TCPConn) { time.Sleep(stallLimit) }},
+		{"serial", ":7008", sendSerial},
 	} {
 		go func() { failed <- listen(server.name, server.address, server.serve) }()
 	}

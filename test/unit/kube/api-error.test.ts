@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { TpxError } from '../../../src/base/error.ts'
 import { apiError, readStatus } from '../../../src/kube/api-error.ts'
 import { HttpStatusError } from '../../../src/kube/api-request.ts'
+import { selfSigned } from '../../helpers/certificate.ts'
 import { configFor } from '../../fakes/api-server.ts'
 
 const kubeConfig = configFor('https://api:6443')
@@ -21,6 +22,16 @@ test('apiError() maps 403 to KUBERNETES_FORBIDDEN with the server, the verb and 
 
 test('apiError() maps 401 to KUBERNETES_UNAUTHORIZED', () => {
   assert.equal(apiError(new HttpStatusError(401, ''), kubeConfig, attempt).code, 'KUBERNETES_UNAUTHORIZED')
+})
+
+test('apiError() says when it is the client certificate that expired', async () => {
+  const withCertificate = configFor('https://api:6443')
+  const { cert } = await selfSigned(new Date('2020-01-02T00:00:00Z'))
+  withCertificate.users = [{ certData: Buffer.from(cert).toString('base64'), name: 'fake' }]
+  const error = apiError(new HttpStatusError(401, ''), withCertificate, attempt)
+  assert.equal(error.code, 'KUBERNETES_UNAUTHORIZED')
+  assert.match(error.message, /the client certificate expired on Jan {2}2 00:00:00 2020 GMT/)
+  assert.match(error.hint ?? '', /Fetch the kubeconfig again/)
 })
 
 test('apiError() leaves a TpxError as it is', () => {

@@ -140,3 +140,10 @@ test('loadKubeconfig() lets a SOCKS proxy resolve the name, as Go does', async (
   const kubeconfig = write('socks', 'x', { current: 'x', extra: { 'proxy-url': 'socks5://127.0.0.1:1080' } })
   assert.equal((await loadKubeconfig({ kubeconfig }, {})).getCurrentCluster()?.proxyUrl, 'socks5h://127.0.0.1:1080')
 })
+
+test('loadKubeconfig() takes name and password', async () => {
+  const kubeconfig = write('basic', 'x', { as: { password: 's3cret', token: undefined, username: 'me' }, current: 'x' })
+  const options: { auth?: string } = {}
+  await (await loadKubeconfig({ kubeconfig }, {})).applyToHTTPSOptions(options)
+  assert.equal(options.auth, 'me:s3cret')
+})

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { adoptEnvironment } from '../../../src/link/environment.ts'
-import { readLinkEnvironment, removeLinkEnvironment, writeLinkEnvironment } from '../../../src/wire/link-environment.ts'
+import { readLinkEnvironment, writeLinkEnvironment } from '../../../src/wire/link-environment.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'tpx-environment-'))
 after(() => rmSync(directory, { recursive: true }))
@@ -15,12 +15,10 @@ test('adoptEnvironment() replaces all but what makes the connection', () => {
   assert.deepEqual(env, { AWS_PROFILE: 'new', DOCKER_HOST: 'unix:///a', KUBECONFIG: '/one', PATH: '/bin' })
 })
 
-test('writeLinkEnvironment() keeps it for the user alone, and removeLinkEnvironment() forgets it', () => {
+test('writeLinkEnvironment() keeps it for the user alone', () => {
   assert.equal(readLinkEnvironment(directory), undefined)
   writeLinkEnvironment(directory, { A: '1' })
   writeLinkEnvironment(directory, { A: '2' })
   assert.deepEqual(readLinkEnvironment(directory), { A: '2' })
   assert.equal(statSync(join(directory, 'environment.json')).mode & 0o777, 0o600)
-  removeLinkEnvironment(directory)
-  assert.equal(readLinkEnvironment(directory), undefined)
 })

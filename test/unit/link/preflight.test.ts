@@ -27,10 +27,10 @@ async function run(options: FakeApiOptions, namespaces = { managerNamespace: 'am
   return api.requests
 }
 
-test('preflight() is content with a namespace and a ready manager, in three requests and two reviews', async () => {
+test('preflight() is content with a namespace and a ready manager, in three requests and one review', async () => {
   const requests = await run({ objects: objects([manager(ready)]) })
   assert.equal(requests.filter((path) => path !== REVIEW).length, 3)
-  assert.equal(requests.length, 5)
+  assert.equal(requests.length, 4)
 })
 
 test('preflight() says KUBERNETES_FORBIDDEN where no port-forward may be opened', async () => {

@@ -10,7 +10,13 @@ import { readLine } from '../../../src/wire/preface.ts'
 function route(destinations: Partial<Destinations>): { near: Duplex; taken: () => number } {
   const [near, far] = duplexPair()
   let taken = 0
-  const all: Destinations = { cluster: new Promise(() => {}), control: { adopt: () => {} }, dns: () => {}, ...destinations }
+  const all: Destinations = {
+    cluster: new Promise(() => {}),
+    control: { adopt: () => {} },
+    dial: { adopt: () => {} },
+    dns: () => {},
+    ...destinations,
+  }
   void new TargetRouter(all, silentLogger(), new AbortController().signal).route(far, () => (taken += 1))
   return { near, taken: () => taken }
 }
@@ -51,6 +57,15 @@ test('TargetRouter refuses a line that is no target', async () => {
   assert.match(await readLine(near), /CARRIER_FAILED/)
 })
 
+test('TargetRouter tells the tunnel nothing of what a credential plugin wrote', async () => {
+  const open = () => Promise.reject(new TpxError('CREDENTIAL_PLUGIN_FAILED', 'The plugin failed: my words', { hint: 'Sign in' }))
+  const { near } = route({ cluster: Promise.resolve({ open }) })
+  near.write('x.default.pod:1\n')
+  const [answer] = (await once(near, 'data')) as [Buffer]
+  assert.match(answer.toString(), /CREDENTIAL_PLUGIN_FAILED/)
+  assert.doesNotMatch(answer.toString(), /my words/)
+})
+
 test('TargetRouter aborts the attempt when the tunnel gives up', async () => {
   let aborted: Promise<unknown> | undefined
   const isAsked = new Promise<void>((resolve) => {
@@ -60,7 +75,12 @@ test('TargetRouter aborts the attempt when the tunnel gives up', async () => {
       return new Promise(() => {})
     }
     const [near, far] = duplexPair()
-    const destinations: Destinations = { cluster: Promise.resolve({ open }), control: { adopt: () => {} }, dns: () => {} }
+    const destinations: Destinations = {
+      cluster: Promise.resolve({ open }),
+      control: { adopt: () => {} },
+      dial: { adopt: () => {} },
+      dns: () => {},
+    }
     void new TargetRouter(destinations, silentLogger(), new AbortController().signal).route(far)
     near.write('x.default.pod:1\n')
     setImmediate(() => setImmediate(() => far.destroy()))

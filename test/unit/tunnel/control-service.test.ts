@@ -6,6 +6,7 @@ import { silentLogger } from '../../../src/base/logger.ts'
 import type { Carrier } from '../../../src/tunnel/carrier.ts'
 import { ControlService } from '../../../src/tunnel/control-service.ts'
 import { Readiness } from '../../../src/tunnel/readiness.ts'
+import { StatusLegs } from '../../../src/tunnel/status-legs.ts'
 import { WorkloadList } from '../../../src/tunnel/workload-list.ts'
 import type { TunnelSnapshot } from '../../../src/wire/control.ts'
 import { ControlClient } from '../../../src/wire/control-channel.ts'
@@ -24,12 +25,17 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
   const { attachments, clientSettings, data, session: manager } = fixture
   const readiness = new Readiness({ data, manager })
   const workloads = new WorkloadList(manager)
+  const dialed: string[] = []
+  const legs = new StatusLegs({ attachments, data, manager, readiness })
   const resumed: (TunnelSnapshot | null)[] = []
   let quits = 0
   const service = new ControlService({
     attachments,
     client: clientSettings,
     data,
+    dial: async (id) => void dialed.push(id),
+    dns: () => ({ address: '198.18.0.1', clusterDomain: 'cluster.local', excludeSuffixes: [], includeSuffixes: [], search: [] }),
+    legs,
     logger: silentLogger(),
     manager,
     onQuit: () => void quits++,
@@ -51,6 +57,7 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
   const running = service.run(carrier, ending.signal)
   t.after(async () => {
     workloads.close()
+    legs[Symbol.dispose]()
     ending.abort()
     await running
   })

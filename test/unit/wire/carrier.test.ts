@@ -6,6 +6,7 @@ const targets: CarrierTarget[] = [
   { kind: 'svc', name: 'traffic-manager', namespace: 'ambassador', port: 8081 },
   { kind: 'pod', name: 'web-0.with.dots', namespace: 'default', port: 9900 },
   { kind: 'control' },
+  { id: 'a0'.repeat(16), kind: 'dial' },
   { kind: 'dns' },
 ]
 for (const target of targets)
@@ -15,7 +16,7 @@ for (const target of targets)
     assert.deepEqual(parseTarget(line.trimEnd()), target)
   })
 
-for (const line of ['', 'x', 'a.b.node:1', 'a.b.pod:', 'a/b.c.pod:1', 'A.b.svc:1'])
+for (const line of ['', 'x', 'dial ', 'dial x', 'a.b.node:1', 'a.b.pod:', 'a/b.c.pod:1', 'A.b.svc:1'])
   test(`parseTarget() throws for "${line}"`, () => {
     assert.throws(() => parseTarget(line), { code: 'CARRIER_FAILED' })
   })

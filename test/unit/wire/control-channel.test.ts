@@ -34,3 +34,13 @@ test('ControlClient.call() rejects with CARRIER_FAILED when the stream is lost',
   await assert.rejects(pending, { code: 'CARRIER_FAILED' })
   await assert.rejects(client.call('status', {}), { code: 'CARRIER_FAILED' })
 })
+
+test('a reset of the stream fails the call, and nothing else', async () => {
+  const [near, far] = duplexPair()
+  serveControl(far, () => new Promise(() => {}))
+  const pending = new ControlClient(near).call('status', {})
+  near.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }))
+  far.destroy(new Error('read ECONNRESET'))
+  await assert.rejects(pending, { code: 'CARRIER_FAILED' })
+  await new Promise((resolve) => setImmediate(resolve))
+})
