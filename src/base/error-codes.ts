@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   MOUNT_FAILED: ['failed', 'A volume of the workload could not be mounted.'],
   NAMESPACE_NOT_FOUND: ['usage', 'The cluster has no such namespace.'],
   NAMESPACE_NOT_SELECTED: ['prerequisite', "The traffic-manager's webhook does not see the Pods of that namespace."],
+  NETWORK_NOT_FOUND: ['usage', 'The Docker Engine has no such network.'],
   POD_NOT_FOUND: ['failed', 'The namespace has no such Pod, or the Service has no ready one.'],
   PORT_CONFLICT: ['conflict', 'Somebody else holds an attachment of that port.'],
   PORT_FORWARD_FAILED: ['failed', 'The Kubernetes API or the node does not open a stream to the Pod.'],
@@ -47,6 +48,10 @@ export const ERROR_CODES = {
   PORT_TAKEN: ['conflict', 'Another process listens on that port of the host.'],
   SERVICE_NOT_FOUND: ['usage', 'No Service leads to the workload.'],
   SESSION_LOST: ['failed', 'The traffic-manager does not know this session.'],
+  SUBNET_CONFLICT: [
+    'conflict',
+    'A subnet of the cluster overlaps with a network of this machine, and may not be reached under virtual addresses.',
+  ],
   TUNNEL_FAILED: ['failed', 'The tunnel container did not start or ended.'],
   TUN_UNAVAILABLE: ['prerequisite', 'The Docker Engine cannot give a container a TUN device.'],
   UNINSTALL_INCOMPLETE: ['failed', 'Something of tpx could not be removed from the cluster.'],

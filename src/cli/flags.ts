@@ -33,6 +33,10 @@ export const connectFlags = {
     description: 'How the tunnel container reaches the host: a bind-mounted socket, or the stdio of a docker exec; default: auto.',
     options: ['auto', 'unix', 'exec'] as const,
   })(),
+  network: Flags.string({
+    description: 'User-defined Docker network to join, so that the names of its containers resolve, too.',
+    helpValue: 'NAME',
+  }),
   name: Flags.string({ description: 'Name of the connection; default: context and namespace.', helpValue: 'NAME' }),
   namespace: Flags.string({ char: 'n', description: "Namespace to connect to; default: the context's.", helpGroup: 'CLUSTER' }),
 }

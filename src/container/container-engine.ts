@@ -25,6 +25,7 @@ export interface ContainerEngine {
   /** @throws TpxError IMAGE_NOT_FOUND when the image is not there; the engine's own error otherwise */
   createContainer(spec: ContainerSpec): Promise<string>
   createVolume(name: string, labels: Record<string, string>): Promise<{ mountpoint: string }>
+  hasNetwork(name: string): Promise<boolean>
   /** What a name stands for now, as a container's `Image` tells it; undefined where it is not there. */
   imageId(reference: string): Promise<string | undefined>
   info(): Promise<EngineInfo>

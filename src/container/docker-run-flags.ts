@@ -67,10 +67,10 @@ const withValue: Record<string, FlagRule> = {
   link: linked,
   'link-local-ip': ownNetwork,
   'mac-address': ownNetwork,
-  net: ownNetwork,
-  'net-alias': ownNetwork,
-  network: ownNetwork,
-  'network-alias': ownNetwork,
+  net: HOLDER,
+  'net-alias': HOLDER,
+  network: HOLDER,
+  'network-alias': HOLDER,
   restart: stays,
 }
 

@@ -68,6 +68,11 @@ export class DockerodeEngine implements ContainerEngine {
     return (await this.#docker.getImage(reference).inspect().catch(unlessGone))?.Id
   }
 
+  async hasNetwork(name: string): Promise<boolean> {
+    const found = await this.#docker.getNetwork(name).inspect().catch(unlessGone)
+    return found !== undefined
+  }
+
   async info(): Promise<EngineInfo> {
     const info = (await this.#docker.info().catch(translate)) as Record<string, string | undefined> & { SecurityOptions?: string[] }
     const text = (key: string): string => info[key] ?? ''

@@ -1,4 +1,5 @@
 import { VERSION } from '../base/version.ts'
+import { podSearchList } from '../dns/resolv-conf.ts'
 import type { ContainerSpec } from './container-engine.ts'
 import { LABEL } from './labels.ts'
 
@@ -21,9 +22,13 @@ export type ConnectionSettings = {
 
 /** What `docker run` flags ask of the owner of the network namespace (Engine API names). */
 export type HolderNetwork = {
+  /** Further names of the holder on `network`. */
+  aliases?: string[]
   exposedPorts?: Record<string, object>
   extraHosts?: string[]
   hostname?: string
+  /** Name of a user-defined network. */
+  network?: string
   portBindings?: Record<string, { HostIp?: string; HostPort?: string }[]>
 }
 
@@ -73,9 +78,10 @@ export function holderSpec(
       CapDrop: ['ALL'],
       Dns: [DNS_ADDRESS],
       DnsOptions: ['ndots:5'],
-      DnsSearch: [`${settings.namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain],
+      DnsSearch: podSearchList(settings.namespace, clusterDomain),
       ...(network.extraHosts ? { ExtraHosts: network.extraHosts } : {}),
       Memory: 32 << 20,
+      ...(network.network ? { NetworkMode: network.network } : {}),
       PidsLimit: 16,
       ...(network.portBindings ? { PortBindings: network.portBindings } : {}),
       ReadonlyRootfs: true,
@@ -85,6 +91,9 @@ export function holderSpec(
     },
     Image: image,
     Labels: connectionLabels(settings, 'holder'),
+    ...(network.network && network.aliases
+      ? { NetworkingConfig: { EndpointsConfig: { [network.network]: { Aliases: network.aliases } } } }
+      : {}),
     User: '65534:65534',
   }
 }

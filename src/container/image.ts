@@ -16,3 +16,8 @@ export async function imageOfConnection(engine: ContainerEngine, connection: str
   const source = find('tunnel') ?? find('holder')
   return (source && (await engine.inspect(source.id)).Config.Image) || tunnelImage()
 }
+
+/** Image of traffic-manager and traffic-agent; TPX_TRAFFIC_IMAGE overrides it. */
+export function trafficImage(): string {
+  return process.env['TPX_TRAFFIC_IMAGE'] ?? `tpx/traffic:${VERSION}`
+}

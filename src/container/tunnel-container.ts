@@ -15,6 +15,8 @@ export type TunnelOptions = {
   clientConfig: ClientConfig
   clientName: string
   clusterDomain: string
+  /** Name servers that the tunnel may ask itself: "ip" or "ip:port". */
+  fallbackNameservers: string[]
   holderId: string
   image: string
   installId: string
@@ -35,6 +37,7 @@ export function tunnelSpec(settings: ConnectionSettings, options: TunnelOptions)
       `TPX_CLIENT_NAME=${options.clientName}`,
       `TPX_CLUSTER_DOMAIN=${options.clusterDomain}`,
       `TPX_CONNECTION=${settings.name}`,
+      `TPX_FALLBACK_NAMESERVERS=${options.fallbackNameservers.join(',')}`,
       `TPX_INSTALL_ID=${options.installId}`,
       `TPX_LOG_LEVEL=${options.logLevel}`,
       `TPX_MANAGER_NAMESPACE=${settings.managerNamespace}`,

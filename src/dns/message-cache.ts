@@ -2,8 +2,8 @@ import { RCODE, TYPE } from './codes.ts'
 import { answerCount, isTruncated, rcodeOf } from './reply.ts'
 import { recordAt, skipName } from './records.ts'
 
-/** No answer is kept longer, seconds: Services come and go while somebody develops. */
-const MOST_TTL = 60
+/** No answer is kept longer, seconds: a VPN that is switched on or off changes what the host's names mean. */
+const MOST_TTL = 10
 
 type Entry = { message: Buffer; storedAt: number; ttl: number; ttlOffsets: number[] }
 

@@ -1,6 +1,6 @@
 import packet from 'dns-packet'
 import { CLASS_IN, RCODE } from './codes.ts'
-import { skipName } from './records.ts'
+import { encodeName, skipName } from './records.ts'
 
 const RESPONSE = 0x8000
 const OPCODE = 0x7800
@@ -41,6 +41,14 @@ function readEdns(message: Buffer): (Edns & { version: number }) | null {
   const found = packet.decode(message).additionals?.find((record) => record.type === 'OPT')
   if (!found) return null
   return { dnssecOk: (found.flags & packet.DNSSEC_OK) !== 0, udpSize: found.udpPayloadSize, version: found.ednsVersion }
+}
+
+/** The same query for another name or type: what has to be known on the way to its answer. */
+export function relatedQuery(query: Query, { name = query.name, type = query.type }: { name?: string; type?: number }): Query {
+  const fixed = Buffer.alloc(4)
+  fixed.writeUInt16BE(type, 0)
+  fixed.writeUInt16BE(CLASS_IN, 2)
+  return { ...query, name: name.toLowerCase(), question: Buffer.concat([encodeName(name), fixed]), type }
 }
 
 /** Reads a message from a client: a query, one that deserves an error, or null for what gets no answer at all (RFC 5625 §4.1). */

@@ -1,4 +1,5 @@
 // Resource records in wire format (RFC 1035 §4.1.3), read and written without decoding what is in them.
+import { isIPv4 } from 'node:net'
 import { CLASS_IN, TYPE } from './codes.ts'
 
 /** Where the question's name begins in every message: what records point back to. */
@@ -35,6 +36,18 @@ export function encodeName(name: string): Buffer {
   return Buffer.concat([...parts, Buffer.from([0])])
 }
 
+/** The wire form of an IP address. @param address as node:net's isIP() takes it, without zone */
+export function encodeAddress(address: string): Buffer {
+  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number))
+  // 1::2 stands for as many zeros as are missing; the last four bytes may be written as an IPv4 address (RFC 4291 §2.2).
+  const hex = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...four: string[]) =>
+    [0, 2].map((i) => ((Number(four[i]) << 8) | Number(four[i + 1])).toString(16)).join(':'),
+  )
+  const [head = [], tail = []] = hex.split('::').map((part) => part.split(':').filter((group) => group !== ''))
+  const zeros = Array<string>(8 - head.length - tail.length).fill('0')
+  return Buffer.from([...head, ...zeros, ...tail].flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 255]))
+}
+
 /** A record of the Internet class; without an owner it belongs to the question's name. */
 export function makeRecord(type: number, ttl: number, data: Uint8Array, owner: Uint8Array = QUESTION_POINTER): Buffer {
   const fixed = Buffer.allocUnsafe(10)
@@ -59,19 +72,20 @@ export function makeSoa(zone: string, ttl: number): Buffer {
 /**
  * Cuts concatenated uncompressed records (Manager.LookupDNS) into single ones. Records of `owner` become the question's, in the
  * spelling that the client used: short names and mixed case (draft-vixie-dnsext-dns0x20) come back as they were asked.
+ * @param mostTtl seconds; longer times to live are cut to it
  * @throws RangeError when the bytes are no records
  */
-export function splitRecords(records: Buffer, owner: string): { bytes: Buffer; type: number }[] {
+export function splitRecords(records: Buffer, owner: string, mostTtl: number): { bytes: Buffer; type: number }[] {
   const wanted = encodeName(owner.toLowerCase())
   const result: { bytes: Buffer; type: number }[] = []
   for (let at = 0; at < records.length;) {
-    const { end, ttlOffset, type } = recordAt(records, at)
+    const { end, ttl, ttlOffset, type } = recordAt(records, at)
     const name = records.subarray(at, ttlOffset - 4)
     const isOwner = Buffer.from(name.toString('latin1').toLowerCase(), 'latin1').equals(wanted)
-    result.push({
-      bytes: isOwner ? Buffer.concat([QUESTION_POINTER, records.subarray(ttlOffset - 4, end)]) : records.subarray(at, end),
-      type,
-    })
+    const ownerName = isOwner ? QUESTION_POINTER : name
+    const bytes = Buffer.concat([ownerName, records.subarray(ttlOffset - 4, end)])
+    bytes.writeUInt32BE(Math.min(ttl, mostTtl), ownerName.length + 4)
+    result.push({ bytes, type })
     at = end
   }
   return result

@@ -58,6 +58,12 @@ export function address(message: Buffer, query: Query, options: { failure?: Exte
   return result
 }
 
+/** The message under another question. Only for messages whose names point to nothing but the question's name. */
+export function withQuestion(message: Buffer, query: Query): Buffer {
+  const end = skipName(message, HEADER) + 4
+  return Buffer.concat([message.subarray(0, HEADER), query.question, message.subarray(end)])
+}
+
 /** Takes the OPT record off an upstream's answer: EDNS is between neighbours only. @throws RangeError on garbage */
 export function withoutEdns(message: Buffer): Buffer {
   let at = HEADER
@@ -99,4 +105,9 @@ export function answerCount(message: Buffer): number {
 /** Tells a message that was cut off. */
 export function isTruncated(message: Buffer): boolean {
   return (message.readUInt16BE(2) & TRUNCATED) !== 0
+}
+
+/** Tells whether a message answers a query: same id, and the response bit set. */
+export function isResponseTo(query: Buffer, message: Buffer): boolean {
+  return message.length >= HEADER && message.readUInt16BE(0) === query.readUInt16BE(0) && (message.readUInt16BE(2) & 0x8000) !== 0
 }

@@ -68,14 +68,14 @@ class Pipeline {
 
 /** Asks a resolver over a stream that is opened when it is needed and opened again when it was lost. */
 export class StreamExchange {
-  readonly #limitMs: number
+  readonly #limitMs: () => number
   readonly #open: () => Promise<Duplex>
   #current: Pipeline | undefined
   #opening: Promise<Pipeline> | undefined
 
   /** @param options `open` makes a stream of length-prefixed messages; `limitMs` bounds one exchange */
-  constructor(options: { limitMs?: number; open: () => Promise<Duplex> }) {
-    this.#limitMs = options.limitMs ?? 4000
+  constructor(options: { limitMs?: () => number; open: () => Promise<Duplex> }) {
+    this.#limitMs = options.limitMs ?? (() => 4000)
     this.#open = options.open
   }
 
@@ -84,10 +84,10 @@ export class StreamExchange {
     const reused = this.#current
     const pipeline = await this.#pipeline()
     try {
-      return await pipeline.exchange(message, this.#limitMs)
+      return await pipeline.exchange(message, this.#limitMs())
     } catch (error) {
       if (!pipeline.closed || pipeline !== reused) throw error
-      return (await this.#pipeline()).exchange(message, this.#limitMs)
+      return (await this.#pipeline()).exchange(message, this.#limitMs())
     }
   }
 

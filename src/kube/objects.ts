@@ -18,7 +18,14 @@ export type ContainerStatus = { lastState?: ContainerState; name: string; ready:
 
 export type Pod = {
   metadata: ObjectMeta
-  spec: { containers: { image?: string; name: string; ports?: { containerPort: number; name?: string; protocol?: string }[] }[] }
+  spec: {
+    containers: {
+      env?: { name: string; value?: string }[]
+      image?: string
+      name: string
+      ports?: { containerPort: number; name?: string; protocol?: string }[]
+    }[]
+  }
   status?: {
     conditions?: { message?: string; reason?: string; status: string; type: string }[]
     containerStatuses?: ContainerStatus[]

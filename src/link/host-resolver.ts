@@ -1,39 +1,54 @@
-import { createSocket } from 'node:dgram'
 import { Resolver } from 'node:dns'
-import { connect, isIPv6 } from 'node:net'
+import { readFile } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { LengthPrefixReader, withLength } from '../base/length-prefix.ts'
-import { isResponseTo, isTruncated, isUnhelpful, serverFailure } from './dns-messages.ts'
-
-/** One nameserver. */
-export type Nameserver = { address: string; port: number }
+import { aliasReply } from '../dns/alias.ts'
+import { RCODE } from '../dns/codes.ts'
+import { HostsFile, hostsFilePath } from '../dns/hosts-file.ts'
+import { askNameservers, type Nameserver, parseNameserver, parseNameservers } from '../dns/nameserver.ts'
+import { parseQuery, type Query, relatedQuery } from '../dns/query.ts'
+import { address, answerCount, encodeReply, rcodeOf, withoutEdns } from '../dns/reply.ts'
+import { parseResolvConf } from '../dns/resolv-conf.ts'
+import { DNS_ADDRESS } from '../container/holder-container.ts'
 
 const LIMIT_MS = 3000
 /** How long the list of nameservers is believed in: a VPN may change it. */
 const LIST_MS = 2000
 const MOST_IN_FLIGHT = 256
+/** Seconds: of the alias that a name below the host's search list is answered with. */
+const ALIAS_TTL = 30
 
-/** "10.0.0.1", "10.0.0.1:53", "::1" or "[::1]:53". */
-export function parseNameserver(text: string): Nameserver {
-  const [, bracketed, bracketPort] = /^\[(.+)\](?::(\d+))?$/.exec(text) ?? []
-  if (bracketed) return { address: bracketed, port: Number(bracketPort ?? 53) }
-  if (isIPv6(text)) return { address: text, port: 53 }
-  const [address = '', port] = text.split(':')
-  return { address, port: Number(port ?? 53) }
+type HostResolverOptions = {
+  /** Default: the system's. */
+  hostsFile?: string | undefined
+  logger: Logger
+  /** "ip:port,…" instead of the system's list. */
+  nameservers?: string | undefined
+  /** Where the search list is read from. */
+  resolvConf?: string | undefined
 }
 
-/** Answers DNS messages by asking the host's own nameservers, so that names of its VPN resolve in the connection. */
+type Servers = { nameservers: Nameserver[]; search: string[] }
+
+/**
+ * Answers DNS messages as the host itself would: from its hosts file, then by asking its own nameservers, so that names of its VPN
+ * resolve in the connection; names of one label also below its search list.
+ */
 export class HostResolver {
   readonly #fixed: Nameserver[] | undefined
+  readonly #hosts: HostsFile
   readonly #logger: Logger
-  #list: { servers: Nameserver[]; until: number } = { servers: [], until: 0 }
+  readonly #resolvConf: string
+  #servers: Promise<Servers> | undefined
+  #until = 0
 
-  /** @param override TPX_HOST_NAMESERVERS: "ip:port,…" instead of the system's list */
-  constructor(logger: Logger, override?: string) {
+  constructor({ hostsFile, logger, nameservers, resolvConf }: HostResolverOptions) {
+    this.#fixed = nameservers ? parseNameservers(nameservers) : undefined
+    this.#hosts = new HostsFile(hostsFile || hostsFilePath())
     this.#logger = logger
-    this.#fixed = override ? override.split(',').map((entry) => parseNameserver(entry.trim())) : undefined
+    this.#resolvConf = resolvConf ?? '/etc/resolv.conf'
   }
 
   /** Serves a carrier stream: length-prefixed queries in, answers out in whatever order they come. */
@@ -56,82 +71,59 @@ export class HostResolver {
   }
 
   /** The host's answer, or SERVFAIL within 3 s; undefined only for what is no query. Never rejects. */
-  async answer(query: Buffer): Promise<Buffer | undefined> {
-    if (query.length < 12) return undefined
-    const end = performance.now() + LIMIT_MS
-    const servers = this.#servers()
-    let best: Buffer | undefined
-    for (const [i, server] of servers.entries()) {
-      // The first server gets half of the time, the last all that is left.
-      const left = end - performance.now()
-      const limitMs = i === servers.length - 1 ? left : left / 2
-      if (limitMs <= 0) break
+  async answer(message: Buffer): Promise<Buffer | undefined> {
+    const query = parseQuery(message)
+    if (query === null) return undefined
+    if ('rcode' in query) return address(encodeReply(query.query, query), query.query, query)
+    const inFile = await this.#hosts.answer(query)
+    if (inFile) return address(inFile, query)
+    const limit = performance.now() + LIMIT_MS
+    const servers = await this.#currentServers()
+    const below = await this.#searched(query, servers, limit)
+    if (below) return address(below, query)
+    return (await this.#ask(message, servers, limit)) ?? address(encodeReply(query, { rcode: RCODE.servFail }), query)
+  }
+
+  /** A name of one label below the host's search list, where it has records there. */
+  async #searched(query: Query, servers: Servers, limit: number): Promise<Buffer | undefined> {
+    if (query.name === '' || query.name.includes('.')) return undefined
+    for (const domain of servers.search) {
+      const name = `${query.name}.${domain}`
+      const related = relatedQuery(query, { name })
+      const request = address(encodeReply(related, { rcode: 0 }), related)
+      request.writeUInt16BE(query.flags, 2)
+      const answer = await this.#ask(request, servers, limit)
+      if (!answer || rcodeOf(answer) !== RCODE.ok || answerCount(answer) === 0) continue
       try {
-        best = await ask(query, server, limitMs)
-        if (!isUnhelpful(best)) return best
+        return aliasReply(query, { names: [name], target: withoutEdns(answer), ttl: ALIAS_TTL })
       } catch (error) {
-        this.#logger.debug({ reason: messageOf(error), server: server.address }, 'nameserver failed')
+        this.#logger.debug({ reason: messageOf(error) }, 'a nameserver answered what cannot be read')
       }
     }
-
-    return best ?? serverFailure(query)
+    return undefined
   }
 
-  #servers(): Nameserver[] {
-    if (this.#fixed) return this.#fixed
+  async #ask(message: Buffer, { nameservers }: Servers, limit: number): Promise<Buffer | undefined> {
+    const onError = (error: unknown, server: Nameserver): void =>
+      this.#logger.debug({ reason: messageOf(error), server: server.address }, 'nameserver failed')
+    return (await askNameservers(message, nameservers, { limitMs: limit - performance.now(), onError }))?.message
+  }
+
+  #currentServers(): Promise<Servers> {
+    if (this.#servers && performance.now() < this.#until) return this.#servers
+    this.#until = performance.now() + LIST_MS
+    this.#servers = this.#readServers()
+    return this.#servers
+  }
+
+  async #readServers(): Promise<Servers> {
+    const search = await readFile(this.#resolvConf, 'utf8').then(
+      (text) => parseResolvConf(text).search.filter((domain) => domain !== '.'),
+      () => [],
+    )
     // A new Resolver reads the system's configuration anew, on every platform; dns.getServers() does once at start.
-    if (this.#list.until < performance.now()) {
-      this.#list = { servers: new Resolver().getServers().map(parseNameserver), until: performance.now() + LIST_MS }
-    }
-
-    return this.#list.servers
+    const nameservers = this.#fixed ?? new Resolver().getServers().map(parseNameserver)
+    // Inside of a connection's own namespace the tunnel would be asked, which asks here: a loop.
+    return { nameservers: nameservers.filter(({ address }) => address !== DNS_ADDRESS), search }
   }
-}
-
-async function ask(query: Buffer, server: Nameserver, limitMs: number): Promise<Buffer> {
-  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(limitMs)))
-  const answer = await askUdp(query, server, signal)
-  return isTruncated(answer) ? askTcp(query, server, signal) : answer
-}
-
-function askUdp(query: Buffer, { address, port }: Nameserver, signal: AbortSignal): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    // A socket per query: a port of its own is half of what protects against forged answers.
-    const socket = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4' })
-    const settle = (done: () => void): void => {
-      signal.removeEventListener('abort', abort)
-      socket
-        .removeAllListeners()
-        .on('error', () => {})
-        .close()
-      done()
-    }
-    const abort = (): void => settle(() => reject(new Error('No answer in time')))
-    signal.addEventListener('abort', abort)
-    socket.on('error', (error) => settle(() => reject(error)))
-    socket.on('message', (message) => {
-      if (isResponseTo(query, message)) settle(() => resolve(message))
-    })
-    socket.connect(port, address, () => socket.send(query))
-  })
-}
-
-function askTcp(query: Buffer, { address, port }: Nameserver, signal: AbortSignal): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const reader = new LengthPrefixReader()
-    const socket = connect({ host: address, port })
-    const abort = (): void => void socket.destroy(new Error('No answer in time'))
-    signal.addEventListener('abort', abort)
-    socket.on('data', (bytes) => {
-      const message = reader.push(bytes).find((candidate) => isResponseTo(query, candidate))
-      if (!message) return
-      resolve(message)
-      socket.destroy()
-    })
-    socket.on('error', reject).on('close', () => {
-      signal.removeEventListener('abort', abort)
-      reject(new Error('Connection closed without an answer'))
-    })
-    socket.write(withLength(query))
-  })
 }

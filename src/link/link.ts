@@ -3,12 +3,12 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type Docker from 'dockerode'
-import { messageOf } from '../base/error.ts'
+import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import { DIAL_SOCKET } from '../wire/carrier.ts'
-import type { LinkStatus } from '../wire/control.ts'
-import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import type { HostFacts, LinkStatus } from '../wire/control.ts'
+import { type Choice, isSameChoice, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { ApiMonitor } from './api-monitor.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
@@ -17,6 +17,7 @@ import { serveCli } from './control-server.ts'
 import { DialRelay } from './dial-relay.ts'
 import { adoptEnvironment } from './environment.ts'
 import { Guardian } from './guardian.ts'
+import { watchHostFacts } from './host-facts.ts'
 import { HostResolver } from './host-resolver.ts'
 import { makePrivateDir } from './private-dir.ts'
 import { preflight } from './preflight.ts'
@@ -28,6 +29,8 @@ import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.
 
 /** A link without a holder and without anybody who talks to it ends after this time. */
 const ORPHAN_MS = 120_000
+/** How much of what a tunnel gave out may be lost with it. */
+const REFRESH_MS = 5000
 
 /** The link's parts, and what holds them together. */
 export class Link {
@@ -48,6 +51,7 @@ export class Link {
   #clients = 0
   #docker: Promise<Docker> | undefined
   #execRuns = false
+  #found: { clusterDomain?: string } = {}
   #sockets: BoundSocket[] = []
 
   /**
@@ -74,7 +78,11 @@ export class Link {
       },
     })
     this.#tunnelLeg = new TunnelLeg({ container: settings.tunnelContainer, control: this.#control, guardian: this.#guardian })
-    const resolver = new HostResolver(logger, process.env['TPX_HOST_NAMESERVERS'])
+    const resolver = new HostResolver({
+      hostsFile: process.env['TPX_HOSTS_FILE'],
+      logger,
+      nameservers: process.env['TPX_HOST_NAMESERVERS'],
+    })
     this.#dials = new DialRelay({ control: this.#control, logger, tunnelContainer: settings.tunnelContainer })
     const destinations = {
       cluster: this.#ready.promise,
@@ -89,7 +97,7 @@ export class Link {
    * Binds the sockets, then asks the cluster: what comes early waits for the answer.
    * @throws TpxError LINK_FAILED, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND and what preflight() throws
    */
-  async start(): Promise<ClusterFacts> {
+  async start(): Promise<ClusterFacts & { clusterDomain?: string }> {
     const { carrier, namespace, runtimeDir } = this.#settings
     makePrivateDir(runtimeDir)
     const control = await bindUnixSocket(join(runtimeDir, 'control.sock'), 0o600, (socket) => this.#serve(socket))
@@ -97,10 +105,11 @@ export class Link {
     this.#sockets.push(await bindUnixSocket(join(runtimeDir, DIAL_SOCKET), 0o600, (socket) => void this.#dials.serve(socket)))
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
     const cluster = await this.#connect(control)
+    await this.#followHost(cluster)
     writeLinkEnvironment(runtimeDir, process.env)
     this.#ready.resolve(cluster)
     this.#look()
-    return cluster.facts(namespace)
+    return { ...cluster.facts(namespace), ...this.#found }
   }
 
   /** Closes everything and removes the sockets. */
@@ -117,14 +126,23 @@ export class Link {
       control: this.#control,
       guardian: this.#guardian,
       logger: this.#logger,
-      onEnvironment: (variables) => this.#adopt(variables),
+      onEnvironment: (variables, choice) => this.#adopt(variables, choice),
       quit: this.#quit,
       status: () => this.#status(),
       tunnelContainer: this.#settings.tunnelContainer,
     })
   }
 
-  #adopt(variables: Variables): void {
+  #adopt(variables: Variables, choice: Choice): void {
+    const { connection } = this.#settings
+    if (!isSameChoice({ ...this.#settings, kubeconfig: process.env['KUBECONFIG'] }, choice))
+      throw new TpxError(
+        'CONNECTION_EXISTS',
+        `The link of a connection "${connection}" to another place, or as another user, is still there`,
+        {
+          hint: 'Try again in a moment, or give this connection another name with --name',
+        },
+      )
     adoptEnvironment(variables)
     writeLinkEnvironment(this.#settings.runtimeDir, process.env)
     this.#cluster?.retryCredentials()
@@ -134,7 +152,7 @@ export class Link {
     const cluster = await ClusterAccess.load(this.#settings, this.#onNotice)
     const { namespace } = cluster.facts(this.#settings.namespace)
     const namespaces = { managerNamespace: this.#settings.managerNamespace, namespace }
-    if (!this.#settings.again) await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
+    if (!this.#settings.again) this.#found = await preflight(cluster.kubeConfig, namespaces, this.#end.signal)
     // Two links that found the same stale socket: the second one has replaced our file.
     if (!control.isOurs()) throw alreadyRunning(join(this.#settings.runtimeDir, 'control.sock'))
     this.#cluster = cluster
@@ -148,6 +166,22 @@ export class Link {
     setInterval(() => {
       if (!this.#guardian.holderSeen && !this.#clients) this.#quit()
     }, ORPHAN_MS).unref()
+  }
+
+  /** Keeps the tunnel informed of this host; returns when the first facts are known. */
+  #followHost(cluster: ClusterAccess): Promise<void> {
+    const first = Promise.withResolvers<void>()
+    const tell = (facts: HostFacts): void => {
+      this.#control.tell(facts)
+      first.resolve()
+    }
+    const { namespace } = this.#settings
+    watchHostFacts(() => cluster.facts(namespace).server, tell, this.#end.signal).catch((error: unknown) => {
+      this.#logger.warn({ reason: messageOf(error) }, 'cannot look at the networks of this host')
+      first.resolve()
+    })
+    setInterval(() => void this.#control.refresh(), REFRESH_MS).unref()
+    return first.promise
   }
 
   async #status(): Promise<LinkStatus> {

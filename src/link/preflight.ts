@@ -18,9 +18,14 @@ type Namespaces = { managerNamespace: string; namespace: string }
 /**
  * Asks the cluster, side by side, whether a session can work at all, so that the user is told what is missing instead of
  * waiting for a time-out.
+ * @returns the cluster's domain where the traffic-manager's Pod is configured with it; the manager itself may know it although it is not
  * @throws TpxError NAMESPACE_NOT_FOUND, MANAGER_NOT_INSTALLED, MANAGER_IMAGE_FAILED, KUBERNETES_*
  */
-export async function preflight(kubeConfig: KubeConfig, { managerNamespace, namespace }: Namespaces, signal: AbortSignal): Promise<void> {
+export async function preflight(
+  kubeConfig: KubeConfig,
+  { managerNamespace, namespace }: Namespaces,
+  signal: AbortSignal,
+): Promise<{ clusterDomain?: string }> {
   const [, service, pods] = await Promise.all([
     checkNamespace(kubeConfig, namespace, signal),
     getService(kubeConfig, managerNamespace, MANAGER_SERVICE, { signal }),
@@ -29,8 +34,16 @@ export async function preflight(kubeConfig: KubeConfig, { managerNamespace, name
     checkPortForward(kubeConfig, managerNamespace, signal),
   ])
   if (!service) throw await notInstalled(kubeConfig, managerNamespace)
-  if (readyPods(selected(pods, service)).length && !pods.metadata?.continue) return
-  await waitForManager(kubeConfig, service, { managerNamespace, signal })
+  const [ready] = readyPods(selected(pods, service))
+  if (!ready || pods.metadata?.continue) await waitForManager(kubeConfig, service, { managerNamespace, signal })
+  return domainOf(ready)
+}
+
+/** The chart's value `clusterDomain`. */
+function domainOf(pod: Pod | undefined): { clusterDomain?: string } {
+  const variables = pod?.spec.containers.flatMap(({ env }) => env ?? [])
+  const clusterDomain = variables?.find(({ name }) => name === 'CLUSTER_DOMAIN')?.value?.replaceAll(/^\.|\.$/g, '')
+  return clusterDomain ? { clusterDomain } : {}
 }
 
 async function checkNamespace(kubeConfig: KubeConfig, namespace: string, signal: AbortSignal): Promise<void> {

@@ -9,6 +9,7 @@ import { DialError, type Dialed, type DialSession, openDialSession, OUTSIDE } fr
 import { readLine } from '../wire/preface.ts'
 import { type EngineSource, useConnection } from './connection.ts'
 import { runtimeDir } from './runtime-dir.ts'
+import { within } from './within.ts'
 
 /** How long a dial waits for a way to the tunnel that is being made again. */
 const PATIENCE_MS = 5000
@@ -64,14 +65,18 @@ export class ClusterDialer {
   }
 
   async #openPatiently(end: number, signal: AbortSignal): Promise<DialSession> {
-    for (;;) {
-      try {
-        return await this.open()
-      } catch (error) {
-        if (isGone(error) || performance.now() > end || signal.aborted) throw new DialError('ENETUNREACH')
-        await sleep(RETRY_MS, undefined, { signal }).catch(() => {})
-      }
+    while (!signal.aborted && performance.now() < end) {
+      let isFinal = false
+      const opening = this.open().catch((error: unknown) => {
+        isFinal = isGone(error)
+        throw error
+      })
+      const session = await within(opening, end - performance.now())
+      if (session) return session
+      if (isFinal) break
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => {})
     }
+    throw new DialError('ENETUNREACH')
   }
 
   async #openSession(): Promise<DialSession> {

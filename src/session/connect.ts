@@ -3,6 +3,7 @@ import { hostname, release, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asTpxError, messageOf, TpxError } from '../base/error.ts'
+import { pollUntil } from '../base/retry.ts'
 import type { ContainerEngine, EngineInfo } from '../container/container-engine.ts'
 import { type ConnectionSettings, type HolderNetwork, holderSpec } from '../container/holder-container.ts'
 import { tunnelImage } from '../container/image.ts'
@@ -12,8 +13,10 @@ import { type CarrierChoice, type ClientConfig, CLIENT_CONFIG_DEFAULTS } from '.
 import type { ControlClient } from '../wire/control-channel.ts'
 import type { SessionStatus } from '../wire/control.ts'
 import { changedKeys } from './config-view.ts'
+import { isSameChoice } from '../wire/link-environment.ts'
 import { type Connection, listConnections } from './connection.ts'
-import { openControl, startLink } from './link-process.ts'
+import { fallbackNameservers } from './fallback-nameservers.ts'
+import { type LinkFacts, openControl, startLink } from './link-process.ts'
 import { runtimeDir } from './runtime-dir.ts'
 
 /** What to connect to, and how. */
@@ -40,7 +43,12 @@ export type Connected = {
   settings: ConnectionSettings
 }
 
-const CLUSTER_DOMAIN = 'cluster.local'
+type DomainOptions = ConnectOptions & { clusterDomain: string }
+type Made = { clusterDomain: string; connected: Connected; isNewHolder: boolean }
+
+const USUAL_CLUSTER_DOMAIN = 'cluster.local'
+/** A link that was told to end is gone well within this. */
+const LINK_END_MS = 3000
 
 /** A socket can be shared by bind mount only where the engine runs on this very kernel and sees this file system. */
 function chooseCarrier(wanted: CarrierChoice, info: EngineInfo): 'exec' | 'unix' {
@@ -50,11 +58,10 @@ function chooseCarrier(wanted: CarrierChoice, info: EngineInfo): 'exec' | 'unix'
 }
 
 /** What a configuration sets for the containers and for the start, with the defaults of what it does not say. */
-function startSettings({ cluster, docker, images, logLevels, timeouts }: ClientConfig) {
+function startSettings({ docker, images, logLevels, timeouts }: ClientConfig) {
   const defaults = CLIENT_CONFIG_DEFAULTS
   return {
     carrier: docker?.carrier ?? defaults.docker.carrier,
-    clusterDomain: cluster?.clusterDomain ?? CLUSTER_DOMAIN,
     connectMs: timeouts?.trafficManagerConnect ?? defaults.timeouts.trafficManagerConnect,
     image: tunnelImage(images),
     tunnelLogLevel: logLevels?.tunnel ?? defaults.logLevels.tunnel,
@@ -62,27 +69,41 @@ function startSettings({ cluster, docker, images, logLevels, timeouts }: ClientC
 }
 
 /** What must be the same for a connection to be used again. */
-function choiceOf({ context, impersonate, kubeconfig, managerNamespace, namespace }: ConnectOptions['settings']): string {
-  return JSON.stringify([context, impersonate, kubeconfig, managerNamespace, namespace])
+function isSame(a: ConnectOptions['settings'], b: ConnectOptions['settings']): boolean {
+  return isSameChoice({ ...a, ...a.impersonate }, { ...b, ...b.impersonate })
 }
 
 async function checkExisting(engine: ContainerEngine, { network, settings }: ConnectOptions): Promise<Connection | undefined> {
   const existing = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
   if (!existing) return undefined
   const { context, impersonate, kubeconfig, managerNamespace, namespace } = existing.settings
-  if (choiceOf(existing.settings) !== choiceOf(settings))
+  if (!isSame(existing.settings, settings))
     throw new TpxError(
       'CONNECTION_EXISTS',
       `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"${impersonate.as ? ` as "${impersonate.as}"` : ''} (kubeconfig "${kubeconfig}", manager namespace "${managerNamespace}")`,
       { hint: 'Give this one another name with --name, or run "tpx quit" first' },
     )
-  if (Object.keys(network).length > 0)
+  if (!(await fitsHolder(engine, existing, network)))
     throw new TpxError(
       'CONNECTION_EXISTS',
-      `The connection "${settings.name}" exists already, so that ports, hostname and extra hosts cannot be set any more`,
+      `The connection "${settings.name}" exists already, so that ports, hostname, extra hosts and network cannot be set any more`,
       { hint: 'Give this one another name with --name, or run "tpx quit" first' },
     )
   return existing
+}
+
+/** Whether the holder that is there has what is asked for; of what can be asked, only a network is looked at. */
+async function fitsHolder(engine: ContainerEngine, { containers }: Connection, network: HolderNetwork): Promise<boolean> {
+  const { network: wanted, ...others } = network
+  if (Object.keys(others).length > 0) return false
+  const holder = containers.find(({ labels }) => labels[LABEL.role] === 'holder')
+  return !wanted || !holder || (await engine.inspect(holder.id)).HostConfig.NetworkMode === wanted
+}
+
+/** @throws TpxError NETWORK_NOT_FOUND */
+async function checkNetwork(engine: ContainerEngine, { network }: HolderNetwork): Promise<void> {
+  if (network && !(await engine.hasNetwork(network)))
+    throw new TpxError('NETWORK_NOT_FOUND', `The Docker Engine has no network "${network}"`, { hint: `docker network create ${network}` })
 }
 
 function tunnelStartError(error: unknown): TpxError {
@@ -114,16 +135,17 @@ async function watchTunnel(engine: ContainerEngine, id: string, signal: AbortSig
   }
 }
 
-async function startTunnel(options: ConnectOptions, settings: ConnectionSettings, holderId: string): Promise<string> {
-  const { engine } = options
+async function startTunnel(options: DomainOptions, settings: ConnectionSettings, holderId: string): Promise<string> {
+  const { clusterDomain, engine } = options
   const user = userInfo().username
-  const { clusterDomain, image, tunnelLogLevel } = startSettings(options.clientConfig)
+  const { image, tunnelLogLevel } = startSettings(options.clientConfig)
   const id = await engine.createContainer(
     tunnelSpec(settings, {
       carrierDir: join(runtimeDir(settings.name), 'carrier'),
       clientConfig: options.clientConfig,
       clientName: `${user}@${hostname()}`,
       clusterDomain,
+      fallbackNameservers: await fallbackNameservers(process.env['TPX_HOST_NAMESERVERS']),
       holderId,
       image,
       installId: createHash('sha256').update(`${hostname()} ${user}`).digest('hex').slice(0, 32),
@@ -148,12 +170,12 @@ async function mustBeReplaced(
 
 /** Makes what is missing of holder and tunnel; answers their ids. */
 async function ensureContainers(
-  options: ConnectOptions,
+  options: DomainOptions,
   settings: ConnectionSettings,
   existing: Connection | undefined,
-): Promise<{ holderId: string; tunnelId: string }> {
-  const { clientConfig, engine, network } = options
-  const { clusterDomain, image } = startSettings(clientConfig)
+): Promise<{ holderId: string; isNewHolder: boolean; tunnelId: string }> {
+  const { clientConfig, clusterDomain, engine, network } = options
+  const { image } = startSettings(clientConfig)
   const find = (role: string) => existing?.containers.find(({ labels }) => labels[LABEL.role] === role)
   const holder = find('holder')
   let tunnel = find('tunnel')
@@ -163,50 +185,76 @@ async function ensureContainers(
     await engine.removeContainer(tunnel.id)
     tunnel = undefined
   }
-  if (!tunnel) return { holderId, tunnelId: await startTunnel(options, settings, holderId) }
+  const isNewHolder = !holder
+  if (!tunnel) return { holderId, isNewHolder, tunnelId: await startTunnel(options, settings, holderId) }
   if (tunnel.state !== 'running')
     await engine.startContainer(tunnel.id).catch((error: unknown) => {
       throw tunnelStartError(error)
     })
-  return { holderId, tunnelId: tunnel.id }
+  return { holderId, isNewHolder, tunnelId: tunnel.id }
 }
 
+type OpenLink = { clusterDomain?: string; control: ControlClient }
+
 /** A link that lives on gets this shell's environment: the user may have signed in with it since. */
-async function ensureLink({ onProgress, root, settings }: ConnectOptions, carrier: CarrierChoice): Promise<ControlClient> {
+async function ensureLink({ onProgress, root, settings }: ConnectOptions, carrier: CarrierChoice): Promise<OpenLink> {
   const live = await openControl(settings.name)
-  if (!live) return startLink(settings, { carrier, environment: process.env, onProgress, root })
-  await live.call('link.environment', { variables: process.env as Record<string, string> }).catch(() => {})
-  return live
+  if (live) {
+    const { impersonate, ...choice } = settings
+    try {
+      await live.call('link.environment', { choice: { ...choice, ...impersonate }, variables: process.env as Record<string, string> })
+      return { control: live }
+    } catch (error) {
+      // A link of another version may not know the call.
+      if (asTpxError(error).code !== 'CONNECTION_EXISTS') return { control: live }
+      live.close()
+      throw error
+    }
+  }
+
+  let facts: LinkFacts = {}
+  const onReady = (found: LinkFacts): void => void (facts = found)
+  const control = await startLink(settings, { carrier, environment: process.env, onProgress, onReady, root })
+  return { control, ...(facts.clusterDomain ? { clusterDomain: facts.clusterDomain } : {}) }
+}
+
+/** Ends a new connection, so that it can be made again. */
+async function takeApart(options: ConnectOptions, control: ControlClient): Promise<void> {
+  await control.call('quit', {}).catch(() => {})
+  await undo(options, undefined, control)
+  const isGone = async (): Promise<true | undefined> => {
+    const live = await openControl(options.settings.name)
+    live?.close()
+    return live ? undefined : true
+  }
+  await pollUntil(isGone, { everyMs: 20, timeoutMs: LINK_END_MS })
 }
 
 /** Takes back what a failed connect made; what was there before stays. */
 async function undo(options: ConnectOptions, existing: Connection | undefined, control: ControlClient | undefined): Promise<void> {
-  if (existing) return control?.close()
-  await control?.call('link.quit', {}).catch(() => {})
+  // Without a link nothing was made; what is there under this name belongs to somebody else.
+  if (existing || !control) return control?.close()
+  await control.call('link.quit', {}).catch(() => {})
   control?.close()
   const { engine, settings } = options
   for (const { id } of await engine.listContainers({ [LABEL.connection]: settings.name })) await engine.removeContainer(id)
 }
 
-/**
- * Connects: link (which checks the cluster first, so that bad input touches nothing), holder, tunnel, session.
- * Repeats what is missing of a connection that is there. A failure takes back what it made.
- * @throws TpxError of the first leg that failed
- */
-export async function connect(options: ConnectOptions): Promise<Connected> {
+/** @param domain the cluster's, where it is known for sure */
+async function connectOnce(options: ConnectOptions, existing: Connection | undefined, domain: string | undefined): Promise<Made> {
   const { engine, onProgress } = options
-  // First of all: what is there must neither be changed nor taken back.
-  const existing = await checkExisting(engine, options)
   const info = engine.info()
   info.catch(() => {})
   let control: ControlClient | undefined
   const stop = new AbortController()
   try {
     const { carrier, connectMs } = startSettings(options.clientConfig)
-    control = await ensureLink(options, existing?.settings.carrier ?? carrier)
+    const link = await ensureLink(options, existing?.settings.carrier ?? carrier)
+    ;({ control } = link)
     const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(carrier, await info) }
     onProgress(existing ? `Using connection "${settings.name}"` : `Starting connection "${settings.name}"`)
-    const { holderId, tunnelId } = await ensureContainers(options, settings, existing)
+    const clusterDomain = domain ?? link.clusterDomain ?? USUAL_CLUSTER_DOMAIN
+    const { holderId, isNewHolder, tunnelId } = await ensureContainers({ ...options, clusterDomain }, settings, existing)
     const session = await Promise.race([
       control.call('connect', { timeoutMs: connectMs }, { onProgress }),
       watchTunnel(engine, tunnelId, stop.signal),
@@ -216,11 +264,32 @@ export async function connect(options: ConnectOptions): Promise<Connected> {
     const changed = made ? changedKeys(made.client, options.clientConfig) : []
     if (changed.length > 0)
       onProgress(`The connection keeps the settings it was made with; "tpx quit" and a new connect change ${changed.join(', ')}`)
-    return { changed, control, holderId, isNew: !existing, session, settings }
+    return { clusterDomain, connected: { changed, control, holderId, isNew: !existing, session, settings }, isNewHolder }
   } catch (error) {
     await undo(options, existing, control).catch(() => {})
     throw asTpxError(error)
   } finally {
     stop.abort()
   }
+}
+
+/**
+ * Connects: link (which checks the cluster first, so that bad input touches nothing), holder, tunnel, session.
+ * Repeats what is missing of a connection that is there. A failure takes back what it made.
+ *
+ * The holder's search list needs the cluster's domain before there is a session that could tell it. Where neither the user nor the
+ * traffic-manager's Pod says it, the usual one is taken, and a new connection is made once more in the rare cluster with another.
+ * @throws TpxError of the first leg that failed
+ */
+export async function connect(options: ConnectOptions): Promise<Connected> {
+  // First of all: what is there must neither be changed nor taken back.
+  const existing = await checkExisting(options.engine, options)
+  if (!existing) await checkNetwork(options.engine, options.network)
+  const wanted = options.clientConfig.cluster?.clusterDomain?.replaceAll(/^\.|\.$/g, '') || undefined
+  const { clusterDomain, connected, isNewHolder } = await connectOnce(options, existing, wanted)
+  const actual = connected.session.clusterDomain
+  if (wanted || existing || !isNewHolder || actual === clusterDomain) return connected
+  options.onProgress(`The domain of this cluster is "${actual}": making the connection anew`)
+  await takeApart(options, connected.control)
+  return (await connectOnce(options, undefined, actual)).connected
 }

@@ -10,12 +10,16 @@ import { tunnelName } from '../container/tunnel-container.ts'
 import { ControlClient } from '../wire/control-channel.ts'
 import { runtimeDir } from './runtime-dir.ts'
 
+/** What a link knows of the cluster as soon as it is ready. */
+export type LinkFacts = { clusterDomain?: string }
+
 /** How a link is started. */
 export type LinkStart = {
   carrier: 'auto' | 'exec' | 'unix'
   /** In which credential plugins and proxies are looked for. */
   environment: NodeJS.ProcessEnv
   onProgress?: (text: string) => void
+  onReady?: (facts: LinkFacts) => void
   /** Root of the installed package, where dist/ is. */
   root: string
 }
@@ -59,6 +63,7 @@ export async function startLink(settings: Omit<ConnectionSettings, 'carrier'>, s
     if (other) return other
     throw error
   }
+  start.onReady?.(answer)
   const control = await openControl(settings.name)
   if (!control) throw new TpxError('LINK_FAILED', 'The link ended right after its start', { hint: `Its log is "${log}"` })
   return control
@@ -104,7 +109,7 @@ function linkWords(settings: Omit<ConnectionSettings, 'carrier'>, carrier: LinkS
   return flags.flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}=${value}`]))
 }
 
-type Answer = { error?: unknown; progress?: string; ready?: true }
+type Answer = LinkFacts & { error?: unknown; progress?: string; ready?: true }
 
 /** The line that ends the start; lines of progress come before it. */
 async function readAnswer({ stdout }: ChildProcess, onProgress: (text: string) => void = () => {}): Promise<Answer | undefined> {

@@ -34,9 +34,8 @@ export type ConnectionStatus = {
   tunnel: Omit<TunnelStatus, 'attachments' | 'dns' | 'legs'> | null
 }
 
-const ENGINE_LIMIT_MS = 2000
-const LINK_LIMIT_MS = 2000
-const TUNNEL_LIMIT_MS = 2000
+/** How long the engine, the link and the tunnel are each waited for. */
+const LIMIT_MS = 2000
 const RESTART_LIMIT_MS = 2500
 /** After a restart of a link that failed. */
 const RESTART_PAUSE_MS = 3000
@@ -51,6 +50,8 @@ export type StatusOptions = {
   engine: EngineSource
   /** An answer of the engine that is younger is believed, milliseconds; 0 for a single look. */
   engineMaxAgeMs: number
+  /** How long the engine, the link and the tunnel are each waited for; default 2 s. */
+  limitMs?: number
   root: string
   use: string | undefined
 }
@@ -62,6 +63,7 @@ type Asked = { legs: StatusLeg[]; link: LinkStatus | null; tunnel: TunnelStatus 
 /** Looks at all legs of the connections; every question has a limit, so that a look is short whatever hangs. */
 export class StatusProbe {
   readonly #clock = new StateClock()
+  readonly #limitMs: number
   readonly #options: StatusOptions
   readonly #restarts = new Map<string, Restart>()
   #engineLeg: StatusLeg = { name: 'engine', state: 'unknown' }
@@ -70,7 +72,8 @@ export class StatusProbe {
   #listedAt = -Infinity
   #listing: Promise<void> | undefined
 
-  constructor(options: StatusOptions) {
+  constructor({ limitMs = LIMIT_MS, ...options }: StatusOptions) {
+    this.#limitMs = limitMs
     this.#options = options
   }
 
@@ -95,11 +98,11 @@ export class StatusProbe {
     this.#listing ??= this.#list().finally(() => (this.#listing = undefined))
     const isAnswered = await within(
       this.#listing.then(() => true),
-      ENGINE_LIMIT_MS,
+      this.#limitMs,
     )
     if (!isAnswered)
       this.#lose(
-        new TpxError('DOCKER_UNREACHABLE', `The Docker Engine has not answered for ${ENGINE_LIMIT_MS / 1000} s`, {
+        new TpxError('DOCKER_UNREACHABLE', `The Docker Engine has not answered for ${this.#limitMs / 1000} s`, {
           hint: 'See what "docker info" says',
         }),
       )
@@ -130,7 +133,7 @@ export class StatusProbe {
     const known: Known[] = this.#known.filter(isMeant)
     if (!this.#engineError) return known
     const names = runtimeConnections().filter((name) => !this.#known.some(({ settings }) => settings.name === name))
-    const alive = await Promise.all(names.map((name) => settingsOfLink(name)))
+    const alive = await Promise.all(names.map((name) => settingsOfLink(name, this.#limitMs)))
     return [...known, ...alive.flatMap((settings) => (settings ? [{ settings }] : [])).filter(isMeant)]
   }
 
@@ -163,10 +166,10 @@ export class StatusProbe {
 
   async #ask(known: Known): Promise<Asked> {
     const { name } = known.settings
-    const control = (await within(openControl(name), LINK_LIMIT_MS)) ?? (await this.#startLink(known))
+    const control = (await within(openControl(name), this.#limitMs)) ?? (await this.#startLink(known))
     if (!control) return behindLink(this.#startingLeg(name))
     try {
-      return await askLink(control, known.settings.name)
+      return await askLink(control, known.settings.name, this.#limitMs)
     } finally {
       control.close()
     }
@@ -209,24 +212,28 @@ function lastProvenMs(tunnel: TunnelStatus | null): number | null {
 }
 
 /** Link and tunnel are asked side by side, and a tunnel that the link does not see is not waited for. */
-async function askLink(control: ControlClient, connection: string): Promise<Asked> {
+async function askLink(control: ControlClient, connection: string, limitMs: number): Promise<Asked> {
   const began = performance.now()
-  const asking = control.call('status', {})
+  let failure = ''
+  const asking = control.call('status', {}).catch((error: unknown) => {
+    failure = `: ${asTpxError(error).message}`
+    throw error
+  })
   asking.catch(() => {})
-  const link = await within(control.call('link.status', {}), LINK_LIMIT_MS)
+  const link = await within(control.call('link.status', {}), limitMs)
   if (!link)
     return behindLink({
-      detail: `The link process has not answered for ${LINK_LIMIT_MS / 1000} s`,
+      detail: `The link process has not answered for ${limitMs / 1000} s`,
       name: 'link',
       next: `End it with: pkill -9 -f 'link.cjs.*--connection=${connection} '; any tpx command starts it again`,
       state: 'down',
     })
   const linkLeg: StatusLeg = { name: 'link', roundTripMs: tenths(performance.now() - began), state: 'up' }
   const isTunnelUp = link.legs.some(({ name, state }) => name === 'tunnel' && state === 'up')
-  const tunnel = isTunnelUp ? await within(asking, TUNNEL_LIMIT_MS) : undefined
+  const tunnel = isTunnelUp ? await within(asking, limitMs) : undefined
   if (tunnel) return { legs: [linkLeg, ...link.legs, ...tunnel.legs], link, tunnel }
   const silent: StatusLeg = {
-    detail: `The tunnel container has not answered for ${TUNNEL_LIMIT_MS / 1000} s`,
+    detail: failure ? `The tunnel container does not answer${failure}` : `The tunnel container has not answered for ${limitMs / 1000} s`,
     name: 'tunnel',
     next: `docker restart tpx-${connection}-tunnel`,
     state: 'down',
@@ -241,10 +248,10 @@ function behindLink(leg: StatusLeg): Asked {
   return { legs: [leg, ...unknown], link: null, tunnel: null }
 }
 
-async function settingsOfLink(name: string): Promise<ConnectionSettings | undefined> {
-  const control = await within(openControl(name), LINK_LIMIT_MS)
+async function settingsOfLink(name: string, limitMs: number): Promise<ConnectionSettings | undefined> {
+  const control = await within(openControl(name), limitMs)
   if (!control) return undefined
-  const link = await within(control.call('link.status', {}), LINK_LIMIT_MS)
+  const link = await within(control.call('link.status', {}), limitMs)
   control.close()
   if (!link) return undefined
   const { carrier, context, managerNamespace, namespace } = link

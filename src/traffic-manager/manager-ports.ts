@@ -2,7 +2,7 @@
 import type { Logger } from '../base/logger.ts'
 import type { ClusterInfo } from '../wire/generated/manager_pb.ts'
 import type { Changes } from './changes.ts'
-import type { Dialer } from './dialer.ts'
+import type { Dialer } from '../outbound/dialer.ts'
 import type { NameLookup } from './name-lookup.ts'
 import type { State } from './state.ts'
 import type { Target, TargetRequest } from './target.ts'

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { TpxError } from '../base/error.ts'
 import type { ResourceRequirements } from './kubernetes-objects.ts'
 import { MANAGER_AGENT_PORT, MANAGER_API_PORT, MANAGER_WEBHOOK_PORT } from '../wire/versions.ts'
-import { clusterDomainOf, parseResolvConf } from './resolv-conf.ts'
+import { clusterDomainOf, parseResolvConf } from '../dns/resolv-conf.ts'
 
 const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const
 

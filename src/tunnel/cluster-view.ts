@@ -59,8 +59,3 @@ function sectionOf(name: string, lists: Record<string, string[]>): ClientConfig 
   const said = Object.entries(lists).filter(([, list]) => list.length > 0)
   return said.length > 0 ? { [name]: Object.fromEntries(said) } : {}
 }
-
-/** Every CIDR that leads to the cluster. */
-export function allSubnets(view: ClusterView, { routing }: ClientConfig): string[] {
-  return [...new Set([...view.serviceSubnets, ...view.podSubnets, ...(routing?.alsoProxySubnets ?? [])])]
-}

@@ -1,6 +1,7 @@
 // The tunnel: puts the cluster into this container's network namespace and keeps the session with the traffic-manager.
 // Environment: TPX_CONNECTION, TPX_NAMESPACE, TPX_MANAGER_NAMESPACE, TPX_CLIENT_NAME (user@host), TPX_INSTALL_ID,
-// TPX_CARRIER=unix|exec (default unix), TPX_LOG_LEVEL (default info), TPX_CLUSTER_DOMAIN (default cluster.local).
+// TPX_CARRIER=unix|exec (default unix), TPX_LOG_LEVEL (default info), TPX_CLUSTER_DOMAIN (default cluster.local),
+// TPX_FALLBACK_NAMESERVERS (ip:port,…).
 import { asTpxError } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
 import { readSettings } from './settings.ts'

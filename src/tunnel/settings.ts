@@ -13,6 +13,8 @@ export type Settings = {
   clientName: string
   clusterDomain: string
   connection: string
+  /** Name servers ("ip:port,…") for names outside of the cluster while there is no link; may be empty. */
+  fallbackNameservers: string
   installId: string
   logLevel: string
   managerNamespace: string
@@ -37,6 +39,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     clientName: required('TPX_CLIENT_NAME'),
     clusterDomain: (env['TPX_CLUSTER_DOMAIN'] || 'cluster.local').replaceAll(/^\.|\.$/g, '').toLowerCase(),
     connection: required('TPX_CONNECTION'),
+    fallbackNameservers: env['TPX_FALLBACK_NAMESERVERS'] ?? '',
     installId: required('TPX_INSTALL_ID'),
     logLevel: env['TPX_LOG_LEVEL'] || 'info',
     managerNamespace: required('TPX_MANAGER_NAMESPACE'),

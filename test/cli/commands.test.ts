@@ -85,6 +85,11 @@ const failures: [string[], string, number, RegExp?][] = [
   [['docker-run', '--intercept', 'web', '--', '--network', 'host', 'img'], 'DOCKER_FLAG_UNSUPPORTED', 125],
   [['docker-run', '--intercept', 'web', '--', '--rm'], 'USAGE', 2],
   [['docker-run', '--', 'img'], 'USAGE', 2],
+  [['proxy'], 'DOCKER_UNREACHABLE', 3],
+  [['proxy', '--port', '99999'], 'USAGE', 2],
+  [['run', '--', 'true'], 'DOCKER_UNREACHABLE', 125],
+  [['run', '--use', 'one', '--name', 'two'], 'USAGE', 2],
+  [['status', '--check', '--watch'], 'USAGE', 2],
   [['docker-run', '--intercept', 'web', '--', 'img'], 'DOCKER_UNREACHABLE', 125],
 ]
 for (const [words, code, status, hint] of failures)
@@ -99,3 +104,10 @@ for (const [words, code, status, hint] of failures)
     if (hint) assert.match(error.hint, hint)
     assert.ok(!/\n\s+at /.test(ended.stderr), 'no stack trace')
   })
+
+test('tpx curl hands even --output and --help on to curl, and ends with 125 where there is nothing to connect to', async () => {
+  const ended = await tpx(['curl', '--output', 'json', 'http://web/'], { env })
+  assert.equal(ended.status, 125)
+  assert.equal(ended.stdout, '')
+  assert.match(ended.stderr, /^Error: .*\[DOCKER_UNREACHABLE\]/)
+})

@@ -10,6 +10,7 @@ const matches = (labels: Record<string, string> | undefined, wanted: Record<stri
 /** An engine in memory: it knows containers, volumes and images, and runs nothing. */
 export class MemoryEngine implements ContainerEngine {
   readonly images = new Set<string>()
+  readonly networks = new Set<string>(['bridge'])
   readonly #containers = new Map<string, Made>()
   readonly #volumes = new Map<string, Record<string, string>>()
   #next = 1
@@ -36,6 +37,10 @@ export class MemoryEngine implements ContainerEngine {
 
   async imageId(reference: string): Promise<string | undefined> {
     return this.images.has(reference) ? `memory:${reference}` : undefined
+  }
+
+  async hasNetwork(name: string): Promise<boolean> {
+    return this.networks.has(name)
   }
 
   async info(): Promise<EngineInfo> {

@@ -22,7 +22,7 @@ test('parseDockerRunArguments() takes the word after "--" for the image', () => 
 })
 
 const refused: [string[], string, RegExp][] = [
-  [['--network', 'host', 'img'], 'DOCKER_FLAG_UNSUPPORTED', /--network.*network namespace/],
+  [['--ip', '10.0.0.1', 'img'], 'DOCKER_FLAG_UNSUPPORTED', /--ip.*network namespace/],
   [['--dns=1.1.1.1', 'img'], 'DOCKER_FLAG_UNSUPPORTED', /--dns.*DNS server/],
   [['-d', 'img'], 'DOCKER_FLAG_UNSUPPORTED', /-d/],
   [['-P', 'img'], 'DOCKER_FLAG_UNSUPPORTED', /-P/],

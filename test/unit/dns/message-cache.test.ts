@@ -37,12 +37,12 @@ test('get() counts the TTLs down and forgets when the smallest has run out', () 
   assert.equal(cache.get('k'), undefined)
 })
 
-test('put() keeps nothing longer than 60 s', () => {
+test('put() keeps nothing longer than 10 s', () => {
   const { cache, clock } = cacheAt()
   cache.put('k', answer({ ttls: [86_400] }))
-  clock.ms = 59_999
+  clock.ms = 9999
   assert.ok(cache.get('k'))
-  clock.ms = 60_000
+  clock.ms = 10_000
   assert.equal(cache.get('k'), undefined)
 })
 

@@ -17,7 +17,15 @@ const resolver = new Resolver({
     cluster: async (name) => ({ rcode: 0, records: aRecords(name, ...addresses) }),
     host: async () => Promise.reject(new Error('none')),
   },
-  zone: () => ({ clusterDomain: 'cluster.local', excludeSuffixes: [], includeSuffixes: [], namespace: 'shop', subnets: [] }),
+  zone: () => ({
+    clusterDomain: 'cluster.local',
+    excludeSuffixes: [],
+    excludes: [],
+    includeSuffixes: [],
+    mappings: [],
+    namespace: 'shop',
+    subnets: [],
+  }),
 })
 
 test('startDnsServer() answers over UDP with TC and over TCP whole, several on one connection, also after a half-close', async () => {
@@ -101,7 +109,7 @@ test('exchange() opens a new stream when the old one was lost, also in the middl
 })
 
 test('exchange() gives up after its limit and says why no stream can be opened', async () => {
-  const silent = new StreamExchange({ limitMs: 20, open: async () => duplexPair()[0] })
+  const silent = new StreamExchange({ limitMs: () => 20, open: async () => duplexPair()[0] })
   await assert.rejects(silent.exchange(message(1, 'x')), /did not answer within 0.02 s/)
   silent.close()
   const closed = new StreamExchange({ open: () => Promise.reject(new Error('no link')) })

@@ -39,6 +39,19 @@ test('preflight() says KUBERNETES_FORBIDDEN where no port-forward may be opened'
   await run({ objects: { ...denied, [REVIEW]: { status: { allowed: true } } } })
 })
 
+test("preflight() tells the cluster's domain where the manager's Pod is configured with it", async () => {
+  const env = [{ name: 'CLUSTER_DOMAIN', value: 'corp.example.' }]
+  const pod = { metadata: { labels, name: 'traffic-manager-1' }, spec: { containers: [{ env, name: 'traffic-manager' }] }, status: ready }
+  for (const [object, expected] of [
+    [pod, { clusterDomain: 'corp.example' }],
+    [manager(ready), {}],
+  ] as const) {
+    await using api = await fakeApiServer({ objects: objects([object]) })
+    const found = await preflight(api.kubeConfig, { managerNamespace: 'ambassador', namespace: 'team' }, new AbortController().signal)
+    assert.deepEqual(found, expected)
+  }
+})
+
 test('preflight() goes on where the Namespace object may not be read', async () => {
   await run({ objects: objects([manager(ready)]), statuses: { [`${NS}/team`]: 403 } })
 })

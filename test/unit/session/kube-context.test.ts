@@ -52,9 +52,9 @@ test('connectionName() makes a name that fits into container names and socket pa
 test('kubeconfigPaths() spells the default file out, and makes relative paths absolute', () => {
   const { HOME, KUBECONFIG } = process.env
   try {
-    process.env['HOME'] = '/home/me'
+    process.env['HOME'] = '/somewhere'
     delete process.env['KUBECONFIG']
-    assert.equal(kubeconfigPaths(undefined), '/home/me/.kube/config')
+    assert.equal(kubeconfigPaths(undefined), '/somewhere/.kube/config')
     process.env['KUBECONFIG'] = `/a${delimiter}/b`
     assert.equal(kubeconfigPaths(undefined), `/a${delimiter}/b`)
     assert.equal(kubeconfigPaths('c'), join(process.cwd(), 'c'))

@@ -8,6 +8,7 @@ import { formatAuthority, parseRequest } from '../../../src/wire/data-stream.ts'
 import type { Offer } from '../../../src/wire/mux.ts'
 import { PipeHost, readStrandWords } from '../../../src/wire/pipe-host.ts'
 import {
+  AgentInfoSnapshotSchema,
   AgentPodInfoSchema,
   AgentPodInfoSnapshotSchema,
   CLIConfigSchema,
@@ -30,8 +31,8 @@ import {
   type WorkloadInfo_State,
 } from '../../../src/wire/generated/manager_pb.ts'
 import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
-import { formatRefusal, readPreface } from '../../../src/wire/preface.ts'
-import { STREAM_KEY, STREAM_KEY_WISH } from '../../../src/wire/versions.ts'
+import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
+import { OUTBOUND_KEY_METADATA, STREAM_KEY, STREAM_KEY_WISH } from '../../../src/wire/versions.ts'
 
 // oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
 type Call = any
@@ -55,9 +56,10 @@ export class FakeManager {
   port = 0
   prepareError: TpxError | null = null
   createError: TpxError | null = null
+  ensureError: TpxError | null = null
   /** What an intercept is when it has been created. */
   disposition: InterceptDispositionType = InterceptDispositionType.ACTIVE
-  speaksTpx = true
+  speaksTpx: boolean | 'as the first version' = true
   readonly sessions = new Set<string>()
   /** What each CreateIntercept wished its stream key to be. */
   readonly wishedKeys: string[] = []
@@ -130,6 +132,7 @@ export class FakeManager {
     const preface = await readPreface(socket)
     if (preface.kind === 'http2') return injector.injectConnection(socket)
     if (!this.speaksTpx) return void socket.destroy()
+    if (this.speaksTpx !== true) return void socket.write(ACCEPTED)
     try {
       this.#pipes.accept(socket, readStrandWords(preface.args.slice(1)), (mux) => {
         this.#session(preface.args[0])
@@ -226,6 +229,12 @@ export class FakeManager {
         this.intercepts = [...this.intercepts, info]
         setImmediate(() => this.publish())
         return info
+      }),
+      ensureAgent: unary('ensureAgent', ({ session }: { session?: { sessionId: string } }, trailer: grpc.Metadata) => {
+        this.#session(session?.sessionId)
+        if (this.ensureError) throw this.ensureError
+        trailer.set(OUTBOUND_KEY_METADATA, 'taken')
+        return create(AgentInfoSnapshotSchema, {})
       }),
       getIntercept: unary('getIntercept', ({ name }: { name: string }) => {
         const found = this.intercepts.find(({ spec }) => spec?.name === name)

@@ -67,7 +67,7 @@ test('lookupInCluster() waits over a short break and then asks', async (t) => {
   fixture.manager.lookup = ({ name, type }) => ({ rCode: 0, rrs: Buffer.from(`${name} ${type}`) })
   fixture.manager.cut()
   await eventually('noticed', () => !isUp(fixture))
-  const { rcode, records } = await lookupInCluster(fixture.session, 'web-app.shop.svc.cluster.local.', 1)
+  const { rcode, records } = await lookupInCluster(fixture.session, { limitMs: 4000, name: 'web-app.shop.svc.cluster.local.', type: 1 })
   assert.deepEqual([rcode, records.toString()], [0, 'web-app.shop.svc.cluster.local. 1'])
 })
 
@@ -122,6 +122,13 @@ test('DataSession says when the manager does not know tpx streams', async (t) =>
   fixture.manager.cut()
   await eventually('named', () => fixture.data.state.value.error?.message.includes('does not carry tpx') ?? false)
   assert.equal(fixture.data.state.value.error?.code, 'MANAGER_UNREACHABLE')
+})
+
+test('DataSession says when the manager is of the first version', async (t) => {
+  const fixture = await startFixture(t)
+  fixture.manager.speaksTpx = 'as the first version'
+  fixture.manager.cut()
+  await eventually('named', () => fixture.data.state.value.error?.hint === 'tpx helm upgrade')
 })
 
 test('DataSession carries datagrams whole, those from before the session too, and tells the end', async (t) => {

@@ -22,6 +22,7 @@ export const settings: Settings = {
   clientName: 'ann@laptop',
   clusterDomain: 'cluster.local',
   connection: 'c1',
+  fallbackNameservers: '',
   installId: 'install-1',
   logLevel: 'silent',
   managerNamespace: 'ambassador',
