@@ -1,13 +1,14 @@
 import { Args, Flags } from '@oclif/core'
 import type { TpxError } from '../base/error.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
-import { connectFlags, useFlag } from '../cli/flags.ts'
+import { configOfFlags, connectFlags, useFlag } from '../cli/flags.ts'
 import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import type { WrittenFlag } from '../container/docker-run-arguments.ts'
 import { userNetwork } from '../container/holder-network.ts'
 import type { Connected } from '../session/connect.ts'
-import { connectionSettings } from '../session/connection-settings.ts'
+import { readConnectionChoice } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
+import { mergeClientConfigs } from '../wire/client-config.ts'
 
 export default class Run extends TpxCommand<typeof Run> {
   static override summary = 'Run a throw-away container inside a connection: a shell, or a tool of any image.'
@@ -74,12 +75,13 @@ export default class Run extends TpxCommand<typeof Run> {
   }
 
   async #connect(): Promise<Connected> {
-    const settings = connectionSettings(this.flags)
+    const flagConfig = mergeClientConfigs([configOfFlags(this.flags), routingConfig(this.flags)])
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, flagConfig)
+    this.warnAll(warnings)
     const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     return connect({
-      carrier: this.flags.carrier,
-      clientConfig: routingConfig(this.flags),
+      clientConfig,
       engine,
       network: network === undefined ? {} : { network },
       onProgress: (text) => this.progress(text),

@@ -15,6 +15,7 @@ export const LABEL = {
   /** JSON of {@link Impersonation}. */
   impersonate: 'dev.tpx.impersonate',
   kubeconfig: 'dev.tpx.kubeconfig',
+  linkLogLevel: 'dev.tpx.link-log-level',
   managerNamespace: 'dev.tpx.manager-namespace',
   namespace: 'dev.tpx.namespace',
   /** Id of the `docker-run` that made it; the link removes it when that process is gone. */

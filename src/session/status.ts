@@ -267,7 +267,7 @@ async function settingsOfLink(name: string, limitMs: number): Promise<Connection
   control.close()
   if (!link) return undefined
   const { carrier, context, managerNamespace, namespace } = link
-  return { carrier, context, impersonate: {}, kubeconfig: '', managerNamespace, name, namespace }
+  return { carrier, context, impersonate: {}, kubeconfig: '', linkLogLevel: '', managerNamespace, name, namespace }
 }
 
 const WATCH_MS = 1000

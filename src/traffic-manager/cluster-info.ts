@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf'
 import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
+import type { ClientConfig } from '../wire/client-config.ts'
 import { addressBytes } from '../wire/connection-id.ts'
 import { type ClusterInfo, ClusterInfoSchema, DNSSchema, type IPNet, IPNetSchema, RoutingSchema } from '../wire/generated/manager_pb.ts'
 import { MANAGER_API_PORT } from '../wire/versions.ts'
@@ -9,10 +10,13 @@ import type { Kubernetes } from './kubernetes-api.ts'
 import { type KubernetesObject, ObjectStore } from './object-store.ts'
 import { PodSubnets } from './pod-subnets.ts'
 import { findServiceCidrs, parsed, SERVICE_CIDRS_PATH, type ServiceCidr } from './service-cidrs.ts'
-import type { Subnet } from './subnets.ts'
+import { parseSubnet, type Subnet } from './subnets.ts'
 
 type Node = KubernetesObject & { spec?: { podCIDR?: string; podCIDRs?: string[] } }
 type Pod = KubernetesObject & { spec?: { hostNetwork?: boolean }; status?: { podIPs?: { ip: string }[] } }
+
+/** What clients are given as defaults, and when it changes. */
+export type ClientDefaults = { readonly changes: Changes; readonly config: ClientConfig }
 
 /** What does not change while the program runs. */
 export type ClusterFacts = { clusterDomain: string; injectorAddress: string | undefined; namespace: string; podIp: string }
@@ -26,6 +30,11 @@ const EXPIRY_MS = 60_000
 const BACKOFF = { firstMs: 1_000, mostMs: 60_000 }
 
 const toIpNet = ({ bytes, prefix }: Subnet): IPNet => create(IPNetSchema, { ip: bytes, mask: prefix })
+const toIpNets = (cidrs: string[] = []): IPNet[] =>
+  cidrs
+    .map(parseSubnet)
+    .filter((subnet) => subnet !== undefined)
+    .map(toIpNet)
 
 /**
  * Which subnets lead to the cluster: those of Services, of the nodes' Pods, and blocks around Pods that lie outside them
@@ -34,6 +43,7 @@ const toIpNet = ({ bytes, prefix }: Subnet): IPNet => create(IPNetSchema, { ip: 
 export class ClusterInfoSource {
   readonly changes = new Changes()
   readonly ready: Promise<void>
+  readonly #clientDefaults: ClientDefaults
   readonly #controller = new AbortController()
   readonly #facts: ClusterFacts
   readonly #nodes: ObjectStore<Node, string[]>
@@ -42,9 +52,11 @@ export class ClusterInfoSource {
   #serviceObjects: ObjectStore<ServiceCidr, string[]> | undefined
   #services: Subnet[] = []
 
-  constructor(facts: ClusterFacts, kubernetes: Kubernetes, logger: Logger) {
+  constructor(facts: ClusterFacts, clientDefaults: ClientDefaults, { kubernetes, logger }: { kubernetes: Kubernetes; logger: Logger }) {
     this.#facts = facts
+    this.#clientDefaults = clientDefaults
     const onChange = (): void => this.changes.emit()
+    this.#controller.signal.addEventListener('abort', clientDefaults.changes.subscribe(onChange))
     this.#nodes = new ObjectStore<Node, string[]>({
       kubernetes,
       logger,
@@ -72,15 +84,26 @@ export class ClusterInfoSource {
     const { clusterDomain, injectorAddress, namespace, podIp } = this.#facts
     const managerPodIp = podIp ? addressBytes(podIp) : new Uint8Array()
     const [first] = this.#services
+    // Telepresence's clients take these from here, not from GetClientConfig, before 2.21.
+    const { dns = {}, routing = {} } = this.#clientDefaults.config
     return create(ClusterInfoSchema, {
-      dns: create(DNSSchema, { clusterDomain: `${clusterDomain}.`, kubeIp: managerPodIp }),
+      dns: create(DNSSchema, {
+        clusterDomain: `${clusterDomain}.`,
+        excludeSuffixes: dns.excludeSuffixes ?? [],
+        includeSuffixes: dns.includeSuffixes ?? [],
+        kubeIp: managerPodIp,
+      }),
       injectorSvcHost: `agent-injector.${namespace}`,
       injectorSvcIp: injectorAddress ? addressBytes(injectorAddress) : new Uint8Array(),
       injectorSvcPort: 443,
       managerPodIp,
       managerPodPort: MANAGER_API_PORT,
       podSubnets: this.#findPodSubnets().map(toIpNet),
-      routing: create(RoutingSchema),
+      routing: create(RoutingSchema, {
+        allowConflictingSubnets: toIpNets(routing.allowConflictingSubnets),
+        alsoProxySubnets: toIpNets(routing.alsoProxySubnets),
+        neverProxySubnets: toIpNets(routing.neverProxySubnets),
+      }),
       serviceCidrs: this.#services.map(({ bytes, prefix }) => Buffer.concat([bytes, Buffer.of(prefix)])),
       ...(first ? { serviceSubnet: toIpNet(first) } : {}),
     })

@@ -29,6 +29,8 @@ export type Workloads = { readonly changes: Changes; readonly error: unknown; re
 export type ManagerPorts = {
   /** Image of the traffic-agent; empty when there is no injector. */
   agentImage: string
+  /** What clients are given as defaults, YAML. */
+  clientConfig: { readonly ready: Promise<void>; readonly text: string }
   clusterInfo: { readonly changes: Changes; readonly ready: Promise<void>; snapshot(): ClusterInfo }
   dialer: Dialer
   injector: Injector

@@ -20,6 +20,7 @@ import { serveControl } from '../wire/control-channel.ts'
 import { describeConflict } from '../wire/describe-conflict.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
+import type { ClientSettings } from './client-settings.ts'
 import type { DataSession } from './data-session.ts'
 import type { ManagerSession } from './manager-session.ts'
 import type { Readiness } from './readiness.ts'
@@ -35,6 +36,7 @@ const RESUME_LIMIT_MS = 1000
 
 type Options = {
   attachments: Attachments
+  client: ClientSettings
   data: DataSession
   /** Opens the stream that the link asks for. */
   dial: (id: string) => Promise<void>
@@ -69,6 +71,7 @@ export class ControlService {
     const { attachments, routing, settings, workloads } = options
     this.#handlers = {
       attach: async (params, progress) => this.#translated(await attachments.attach(params, progress)),
+      config: async () => ({ client: options.client.client, manager: options.client.manager }),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
       dial: async ({ id }) => {
         await options.dial(id)

@@ -14,7 +14,7 @@ export type PlanInput = {
   apiAddresses: readonly string[]
   /** What apps may have in use: a plan changes as little of it as it can. `direct`: subnets that led to the cluster so far. */
   before: { direct: readonly string[]; virtual: readonly VirtualSubnet[] }
-  cluster: Pick<ClusterView, 'alsoProxySubnets' | 'podSubnets' | 'serviceSubnets'>
+  cluster: Pick<ClusterView, 'podSubnets' | 'serviceSubnets'>
   config: NonNullable<ClientConfig['routing']>
   /** Whether the namespace has IPv6. */
   ipv6: boolean
@@ -51,7 +51,7 @@ export function planRouting(input: PlanInput): RoutingPlan {
 
 function makePlan(input: PlanInput): RoutingPlan {
   const { cluster, config } = input
-  const also = [...cluster.alsoProxySubnets, ...(config.alsoProxySubnets ?? [])]
+  const also = config.alsoProxySubnets ?? []
   const groups = { also, pods: cluster.podSubnets, service: cluster.serviceSubnets }
   const subnets = usable(input, [...groups.service, ...groups.pods, ...also])
   const never = usable(input, config.neverProxySubnets ?? [])

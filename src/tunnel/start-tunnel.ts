@@ -13,6 +13,7 @@ import { Readiness } from './readiness.ts'
 import { ADDRESS4, ADDRESS6 } from './routes.ts'
 import { Routing } from './routing.ts'
 import type { Settings } from './settings.ts'
+import { CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
 import { StatusLegs } from './status-legs.ts'
 import type { DnsTrace, DnsTraceParams, TunnelSnapshot } from '../wire/control.ts'
 import { VirtualDialer } from './virtual-dialer.ts'
@@ -21,9 +22,6 @@ import { WorkloadList } from './workload-list.ts'
 
 /** How long the manager is given to take back what this tunnel held, milliseconds. */
 const STOP_LIMIT_MS = 4000
-
-/** How long a lost connection to the cluster may last before the apps' connections are reset, milliseconds. */
-const DEFAULT_GRACE_MS = 600_000
 
 /** A tunnel that runs. */
 export type Tunnel = { stop(): Promise<void> }
@@ -58,11 +56,11 @@ function makeRouting({ carrier, client, data, graceMs, logger, manager, readines
 export async function startTunnel(settings: Settings, logger: Logger, onQuit: () => void): Promise<Tunnel> {
   const carrier: Carrier = await openCarrier(settings.carrier)
   const client = new ClientSettings(settings.clientConfig)
-  const graceMs = (): number => client.value.timeouts?.connectionGrace ?? DEFAULT_GRACE_MS
-  const manager = new ManagerSession({ carrier, logger, settings })
+  const graceMs = (): number => client.value.timeouts?.connectionGrace ?? CLIENT_CONFIG_DEFAULTS.timeouts.connectionGrace
+  const manager = new ManagerSession({ carrier, client, logger, settings })
   const data = new DataSession({ carrier, graceMs, logger, manager, managerNamespace: settings.managerNamespace })
   const readiness = new Readiness({ data, manager })
-  const attachments = new Attachments({ carrier, graceMs, logger, manager, settings })
+  const attachments = new Attachments({ carrier, client, graceMs, logger, manager, settings })
   const workloads = new WorkloadList(manager)
   const { agents, dialer, routing } = makeRouting({ carrier, client, data, graceMs, logger, manager, readiness }, () => resolver.forget())
   const onResume = (snapshot: TunnelSnapshot | null): void => {
@@ -89,7 +87,7 @@ export async function startTunnel(settings: Settings, logger: Logger, onQuit: ()
   const legs = new StatusLegs({ attachments, data, manager, readiness })
   const trace = (params: DnsTraceParams): Promise<DnsTrace> => traceName(params, { ownAddresses: [ADDRESS4, ADDRESS6], resolver })
   const dns = () => dnsStatus({ client, manager, routing, settings })
-  const parts = { attachments, data, dial, dns, legs, logger, manager, readiness, routing, settings, traceName: trace, workloads }
+  const parts = { attachments, client, data, dial, dns, legs, logger, manager, readiness, routing, settings, traceName: trace, workloads }
   const control = new ControlService({ ...parts, onQuit, onResume })
 
   // The control stream first: with it comes what a tunnel before this one held, and only then the session begins.

@@ -1,6 +1,7 @@
 // Requests to the tunnel: CLI --JSON lines--> control socket of the link --JSON lines--> tunnel, and answers back.
 // Methods that begin with "link." are answered by the link itself.
 import type { ErrorRecord } from '../base/error.ts'
+import type { ClientConfig } from './client-config.ts'
 import type { Choice, Variables } from './link-environment.ts'
 
 /** One request; `id` is unique on its stream. */
@@ -246,6 +247,8 @@ export type DnsTrace = {
 /** Method -> parameters and result. */
 export type ControlMethods = {
   attach: { params: AttachParams; result: Attachment }
+  /** What the CLI set when the connection was made, and what the traffic-manager sets beneath it. */
+  config: { params: Record<string, never>; result: { client: ClientConfig; manager: ClientConfig } }
   /** Waits until the session with the traffic-manager is up and DNS and routes are in place. */
   connect: { params: { timeoutMs: number }; result: SessionStatus }
   /** From the link, on every new control stream before `resume` and whenever something changed. */

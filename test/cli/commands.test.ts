@@ -17,6 +17,8 @@ const broken = join(directory, 'broken')
 writeFileSync(broken, '{{{{')
 // No engine and no runtime directory of the user's: these tests touch nothing.
 const env = {
+  TPX_CONFIG: '',
+  XDG_CONFIG_HOME: directory,
   DOCKER_HOST: `unix://${directory}/no-docker.sock`,
   KUBECONFIG: kubeconfig,
   XDG_RUNTIME_DIR: directory,
@@ -34,6 +36,35 @@ for (const id of Object.keys(manifest.commands))
     assert.match(stdout, /USAGE/)
     assert.ok(stdout.length > 200)
   })
+
+const brokenConfig = join(directory, 'broken.yml')
+writeFileSync(brokenConfig, 'routing:\n  alsoProxy: [10.0.0.0/8]\n')
+for (const words of [
+  ['connect'],
+  ['docker-run', '--intercept', 'web', '--', 'img'],
+  ['helm', 'install'],
+  ['helm', 'uninstall'],
+  ['config', 'view'],
+])
+  test(`tpx ${words.join(' ')} stops at a configuration that is not valid`, async () => {
+    const { status, stderr } = await tpx(words, { env: { ...env, TPX_CONFIG: brokenConfig } })
+    assert.equal(status, words[0] === 'docker-run' ? 125 : 2)
+    assert.match(stderr, /^Error: ".*broken\.yml", line 2: there is no key "routing.alsoProxy" \[CONFIG_INVALID\]$/m)
+    assert.match(stderr, /^Next: {2}Did you mean "routing.alsoProxySubnets"\?/m)
+  })
+
+test('tpx config view --client-only needs no engine; its YAML can be saved and read again', async () => {
+  const first = await tpx(['config', 'view', '--client-only', '--output', 'yaml'], { env: { ...env, TPX_LOG_LEVEL: 'debug' } })
+  assert.equal(first.status, 0, first.stderr)
+  const saved = join(directory, 'saved.yml')
+  writeFileSync(saved, first.stdout)
+  const second = await tpx(['config', 'view', '--client-only', '--output', 'yaml'], { env: { ...env, TPX_CONFIG: saved } })
+  assert.deepEqual([second.stdout, second.stderr], [first.stdout, ''])
+  const text = await tpx(['config', 'view', '--client-only'], { env: { ...env, TPX_CONFIG: saved, TPX_MANAGER_NAMESPACE: 'mgr' } })
+  assert.match(text.stdout, /^KEY +VALUE +SOURCE$/m)
+  assert.match(text.stdout, /^cluster\.defaultManagerNamespace +mgr +environment variable TPX_MANAGER_NAMESPACE$/m)
+  assert.match(text.stdout, /^logLevels\.link +debug +".*saved\.yml"$/m)
+})
 
 const failures: [string[], string, number, RegExp?][] = [
   [['status'], 'DOCKER_UNREACHABLE', 3],

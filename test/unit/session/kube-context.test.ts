@@ -66,12 +66,13 @@ test('kubeconfigPaths() spells the default file out, and makes relative paths ab
 })
 
 test('connectionSettings() holds whom to act as, and nothing where nobody is impersonated', () => {
-  const flags = { 'as-group': ['dev'], as: 'jane', kubeconfig: one, 'manager-namespace': 'ambassador' }
-  assert.deepEqual(connectionSettings(flags).impersonate, { as: 'jane', asGroups: ['dev'] })
-  assert.deepEqual(connectionSettings({ kubeconfig: one, 'manager-namespace': 'ambassador' }), {
+  const flags = { 'as-group': ['dev'], as: 'jane', kubeconfig: one }
+  assert.deepEqual(connectionSettings(flags, {}).impersonate, { as: 'jane', asGroups: ['dev'] })
+  assert.deepEqual(connectionSettings({ kubeconfig: one }, { logLevels: { link: 'debug' } }), {
     context: 'a',
     impersonate: {},
     kubeconfig: one,
+    linkLogLevel: 'debug',
     managerNamespace: 'ambassador',
     name: 'a-shop',
     namespace: 'shop',

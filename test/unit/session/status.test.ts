@@ -17,6 +17,7 @@ const settings = {
   context: 'ctx',
   impersonate: {},
   kubeconfig: '/k',
+  linkLogLevel: 'info',
   managerNamespace: 'ambassador',
   name: 'one',
   namespace: 'shop',

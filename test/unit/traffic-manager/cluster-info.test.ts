@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { HttpStatusError } from '../../../src/kube/api-request.ts'
+import { Changes } from '../../../src/traffic-manager/changes.ts'
 import { ClusterInfoSource } from '../../../src/traffic-manager/cluster-info.ts'
 import { PodSubnets } from '../../../src/traffic-manager/pod-subnets.ts'
 import { findServiceCidrs, rangesIn } from '../../../src/traffic-manager/service-cidrs.ts'
@@ -29,7 +30,7 @@ const refusal = (range: string) =>
 
 async function source(answers: Record<string, unknown>) {
   const kubernetes = fakeKubernetes({ '/api/v1/nodes?limit=500': list([]), '/api/v1/pods?limit=500': list([]), ...answers })
-  const info = new ClusterInfoSource(facts, kubernetes, silentLogger())
+  const info = new ClusterInfoSource(facts, { changes: new Changes(), config: {} }, { kubernetes, logger: silentLogger() })
   await info.ready
   return { info, kubernetes, [Symbol.dispose]: () => info.close() }
 }

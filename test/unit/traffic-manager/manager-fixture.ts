@@ -115,6 +115,7 @@ export function fakePorts(overrides: Partial<ManagerPorts> = {}) {
   }
   const ports: ManagerPorts = {
     agentImage: 'tpx/traffic:0.1.0',
+    clientConfig: { ready: Promise.resolve(), text: '' },
     clusterInfo,
     dialer: dialerWith(() => {}),
     injector: {

@@ -24,7 +24,7 @@ type ControlFixture = Fixture & {
 /** The link's ends of the control streams that the tunnel opens, the newest last. */
 async function startControl(t: TestContext): Promise<ControlFixture> {
   const fixture = await startFixture(t)
-  const { attachments, data, session: manager } = fixture
+  const { attachments, clientSettings, data, session: manager } = fixture
   const readiness = new Readiness({ data, manager })
   const workloads = new WorkloadList(manager)
   const nothing = (): void => {}
@@ -43,6 +43,7 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
   let quits = 0
   const service = new ControlService({
     attachments,
+    client: clientSettings,
     data,
     dial: async (id) => void dialed.push(id),
     dns: () => ({ address: '198.18.0.1', clusterDomain: 'cluster.local', excludeSuffixes: [], includeSuffixes: [], search: [] }),

@@ -11,6 +11,7 @@ import {
   AgentInfoSnapshotSchema,
   AgentPodInfoSchema,
   AgentPodInfoSnapshotSchema,
+  CLIConfigSchema,
   ClusterInfoSchema,
   type CreateInterceptRequest,
   type DNSRequest,
@@ -42,10 +43,14 @@ export type FakeWorkload = { agentState: WorkloadInfo_AgentState; kind: Workload
 /** A traffic-manager in this process: real gRPC and data streams on a loopback port. */
 export class FakeManager {
   arrivals = 0
+  /** What GetClientConfig answers; null: UNIMPLEMENTED. */
+  clientConfig: string | null = ''
   /** Calls by method name, in order. */
   readonly calls: string[] = []
   /** Set to let Remain hang, as a frozen path does. */
   isFrozen = false
+  /** In ClusterInfo, as managers tell Telepresence's older clients. */
+  alsoProxy: { ip: Uint8Array; mask: number }[] = []
   intercepts: InterceptInfo[] = []
   pods: { podName: string; workloadName: string }[] = []
   port = 0
@@ -180,6 +185,10 @@ export class FakeManager {
     }
     return {
       version: unary('version', () => create(VersionInfo2Schema, { name: 'OSS Traffic Manager', version: 'v2.21.3' })),
+      getClientConfig: unary('getClientConfig', () => {
+        if (this.clientConfig === null) throw new Error('not implemented')
+        return create(CLIConfigSchema, { configYaml: Buffer.from(this.clientConfig) })
+      }),
       arriveAsClient: unary('arriveAsClient', () => {
         const sessionId = `session-${++this.arrivals}`
         this.sessions.add(sessionId)
@@ -244,6 +253,7 @@ export class FakeManager {
       watchClusterInfo: watch(null, () =>
         create(ClusterInfoSchema, {
           dns: { clusterDomain: 'cluster.local.' },
+          routing: { alsoProxySubnets: this.alsoProxy },
           podSubnets: [{ ip: new Uint8Array([10, 244, 0, 0]), mask: 16 }],
           serviceCidrs: [new Uint8Array([10, 96, 0, 0, 12])],
         }),

@@ -13,7 +13,7 @@ function plan(more: Partial<PlanInput> = {}) {
   return planRouting({
     apiAddresses: [],
     before: { direct: [], virtual: [] },
-    cluster: { alsoProxySubnets: [], podSubnets: PODS, serviceSubnets: [SERVICES] },
+    cluster: { podSubnets: PODS, serviceSubnets: [SERVICES] },
     config: {},
     ipv6: true,
     networks: [],
@@ -71,7 +71,7 @@ describe('planRouting()', () => {
   })
 
   it('IPv6 subnets become virtual within a range of their own, and are left out where there is no IPv6', () => {
-    const cluster = { alsoProxySubnets: [], podSubnets: ['fd00:10::/64'], serviceSubnets: ['fd00:96::/108'] }
+    const cluster = { podSubnets: ['fd00:10::/64'], serviceSubnets: ['fd00:96::/108'] }
     const made = plan({ cluster, networks: [vpn('fd00:10::/32')] })
     assert.deepEqual(virtualOf(made), [['fd00:10::/64', 'fd00:7470:1:8000::/64', true, null]])
     assert.deepEqual(made.device, ['fd00:96::/108', 'fd00:7470:1:8000::/64'])
@@ -147,7 +147,7 @@ describe('planRouting()', () => {
   it('plans for a cluster of 3000 nodes in a moment', () => {
     const podSubnets = Array.from({ length: 3000 }, (_, n) => `10.${128 + (n >> 8)}.${n & 255}.0/24`)
     const began = performance.now()
-    const made = plan({ cluster: { alsoProxySubnets: [], podSubnets, serviceSubnets: [SERVICES] }, config: { vnat: ['pods'] } })
+    const made = plan({ cluster: { podSubnets, serviceSubnets: [SERVICES] }, config: { vnat: ['pods'] } })
     assert.equal(made.virtual.length, 3000)
     assert.ok(performance.now() - began < 3000, `${performance.now() - began} ms`)
   })

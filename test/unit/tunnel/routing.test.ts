@@ -14,7 +14,6 @@ import { eventually } from './tunnel-fixture.ts'
 
 const VPN = { cidr: '10.0.0.0/8', name: 'tun0 of the host' }
 const view = (more: Partial<ClusterView> = {}): ClusterView => ({
-  alsoProxySubnets: [],
   clusterDomain: 'cluster.local',
   excludeSuffixes: [],
   includeSuffixes: [],
