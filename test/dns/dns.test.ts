@@ -109,7 +109,7 @@ const ask = (name: string, options: Partial<Question> = {}): Question => ({ edns
 
 describe('a connection to a cluster with the usual domain', () => {
   before(() => connect(lab, 'dns-a'))
-  after(() => disconnect('dns-a'))
+  after(() => tpx(['quit', '--all']))
 
   test("search list and ndots are a Pod's, in its order", async () => {
     const [pod, connected] = [await lab.askPod('asker', []), await lab.askConnection('dns-a', [])]
@@ -234,6 +234,7 @@ describe('a connection to a cluster with the usual domain', () => {
     await tpxOk(['status'], { env: lab.env })
     const isBack = async () => (await lab.askConnection('dns-a', [ask('web', { search: true })])).answers[0]?.rcode === 'NOERROR'
     await eventually('names of the cluster', isBack, 10_000)
+    await disconnect('dns-a')
   })
 })
 
@@ -246,16 +247,19 @@ describe('a connection on a user-defined network', () => {
     ask('sibling-alias', { transport: 'libc' }),
   ]
   let ip = ''
+  const clear = async (): Promise<void> => {
+    await tpx(['quit', '--all'])
+    await docker('rm', '--force', sibling).catch(() => {})
+    await docker('network', 'rm', network).catch(() => {})
+  }
   before(async () => {
+    await clear() // of a run that was killed
     await docker('network', 'create', network)
     const entry = ['--network-alias', 'sibling-alias', '--entrypoint', 'sleep', tunnelImage(), '600']
     await docker('run', '--detach', '--rm', '--name', sibling, '--network', network, ...entry)
     ip = (await docker('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', sibling)).trim()
   })
-  after(async () => {
-    await docker('rm', '--force', sibling)
-    await docker('network', 'rm', network)
-  })
+  after(clear)
   const siblingAnswers = (): string[] => [`NOERROR ${sibling} A ${ip}`, `NOERROR sibling-alias A ${ip}`, `NOERROR ${ip}`]
 
   test('tpx connect --network finds siblings, and the cluster as a Pod does', async () => {

@@ -123,7 +123,7 @@ async function setUp(stack: AsyncDisposableStack): Promise<Lab> {
   const gateway = (
     await docker('inspect', 'tpx-test-control-plane', '--format', '{{(index .NetworkSettings.Networks "tpx-test").Gateway}}')
   ).trim()
-  const nameServer = stack.use(await startNameServer((peer) => peer === gateway))
+  const nameServer = stack.use(await startNameServer(gateway))
   const hostsFile = join(programs.directory, 'hosts')
   writeFileSync(hostsFile, `127.0.0.1 localhost\n10.20.30.41 ${HOSTS_NAME} hosts-short\n`)
   await apply(OBJECTS)
@@ -166,7 +166,7 @@ export async function connect(lab: Lab, name: string, ...words: string[]): Promi
 /** Ends a connection; nothing may be left of it. */
 export async function disconnect(name: string): Promise<void> {
   await tpxOk(['quit', '--use', name])
-  await eventually('nothing to be left', async () => (await leftovers()) === '', 5000)
+  await eventually('nothing to be left', async () => !(await leftovers()).includes(`tpx-${name}-`), 5000)
 }
 
 /** Kills a connection's link, and first the shell that would start it again. */

@@ -1,6 +1,7 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import packet from 'dns-packet'
 import { LengthPrefixReader, withLength } from '../../src/base/length-prefix.ts'
 
@@ -49,11 +50,13 @@ function answer(query: Buffer, peer: string, isHost: (peer: string) => boolean):
   })
 }
 
-/** A name server on all addresses of this host. */
+/** A name server on one address of this host. */
 export type NameServer = AsyncDisposable & { asked: { name: string; peer: string }[]; port: number }
 
-/** @param isHost tells by an asker's address whether it is told the names of the VPN */
-export async function startNameServer(isHost: (peer: string) => boolean): Promise<NameServer> {
+/** Who asks from one of this host's own addresses is told the names of the VPN, too. @param host an address that all can reach */
+export async function startNameServer(host: string): Promise<NameServer> {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address))
+  const isHost = (peer: string): boolean => own.includes(peer)
   const asked: NameServer['asked'] = []
   const note = (query: Buffer, peer: string): void => {
     asked.push({ name: packet.decode(query).questions?.[0]?.name ?? '', peer })
@@ -69,7 +72,7 @@ export async function startNameServer(isHost: (peer: string) => boolean): Promis
       }
     })
   })
-  tcp.listen({ host: '0.0.0.0', port: 0 })
+  tcp.listen({ host, port: 0 })
   await once(tcp, 'listening')
   const { port } = tcp.address() as AddressInfo
   const udp = dgram.createSocket('udp4')
@@ -81,7 +84,7 @@ export async function startNameServer(isHost: (peer: string) => boolean): Promis
     const cut = packet.encode({ flags: packet.TRUNCATED_RESPONSE | packet.RECURSION_AVAILABLE, id, questions, type: 'response' })
     udp.send(whole.length > limit ? cut : whole, from, address)
   })
-  udp.bind(port, '0.0.0.0')
+  udp.bind(port, host)
   await once(udp, 'listening')
   return {
     asked,
