@@ -31,7 +31,7 @@ function processes(): Process[] {
 }
 
 const isLinkOf = ({ args }: Process, connection: string): boolean =>
-  args.some((word) => word.endsWith('link.cjs')) && args[args.indexOf('--connection') + 1] === connection
+  args[0] !== '/bin/sh' && args.some((word) => word.endsWith('link.cjs')) && args.includes(`--connection=${connection}`)
 
 function roleInEngine({ args, cgroup, comm }: Process, tunnelId: string | undefined): string | undefined {
   if (comm === 'dockerd') return 'dockerd'

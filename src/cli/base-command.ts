@@ -53,6 +53,11 @@ export abstract class TpxCommand<T extends typeof Command> extends Command {
     if ((this.flags as { output: OutputFormat }).output === 'default') process.stderr.write(`${text}\n`)
   }
 
+  /** Says on stderr what may not be as the user thinks, also where a machine reads stdout. */
+  protected warnAll(texts: readonly string[]): void {
+    for (const text of texts) process.stderr.write(`Warning: ${text}\n`)
+  }
+
   protected override async catch(error: Error & { exitCode?: number; oclif?: { exit?: number } }): Promise<void> {
     if (error instanceof Errors.ExitError) throw error
     const failure = error instanceof Errors.CLIError ? this.usageError(error) : asTpxError(error)
@@ -91,4 +96,9 @@ export abstract class TpxCommand<T extends typeof Command> extends Command {
   }
 }
 
-const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text
+/** What is wrong, without the pointers that oclif puts around it. */
+function firstLine(text: string): string {
+  const [first = text, second = ''] = text.split('\n')
+  if (!/^The following errors? occurred:$/.test(first.trim())) return first
+  return second.trim().replace(/^--/, 'Flag --')
+}

@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core'
+import type { CarrierChoice, ClientConfig } from '../wire/client-config.ts'
 
 /** Which of several connections a command means. */
 export const useFlag = {
@@ -20,9 +21,7 @@ export const clusterFlags = {
   context: Flags.string({ description: 'Context of the kubeconfig.', helpGroup: 'CLUSTER' }),
   kubeconfig: Flags.string({ description: 'Path of the kubeconfig; default: $KUBECONFIG, then ~/.kube/config.', helpGroup: 'CLUSTER' }),
   'manager-namespace': Flags.string({
-    default: 'ambassador',
-    description: 'Namespace of the traffic-manager.',
-    env: 'TPX_MANAGER_NAMESPACE',
+    description: 'Namespace of the traffic-manager; default: $TPX_MANAGER_NAMESPACE, the configuration, "ambassador".',
     helpGroup: 'CLUSTER',
   }),
 }
@@ -31,8 +30,7 @@ export const clusterFlags = {
 export const connectFlags = {
   ...clusterFlags,
   carrier: Flags.option({
-    default: 'auto' as const,
-    description: 'How the tunnel container reaches the host: a bind-mounted socket, or the stdio of a docker exec.',
+    description: 'How the tunnel container reaches the host: a bind-mounted socket, or the stdio of a docker exec; default: auto.',
     options: ['auto', 'unix', 'exec'] as const,
   })(),
   network: Flags.string({
@@ -41,6 +39,15 @@ export const connectFlags = {
   }),
   name: Flags.string({ description: 'Name of the connection; default: context and namespace.', helpValue: 'NAME' }),
   namespace: Flags.string({ char: 'n', description: "Namespace to connect to; default: the context's.", helpGroup: 'CLUSTER' }),
+}
+
+/** What the flags of a connection say, in the words of config.yml. */
+export function configOfFlags(flags: { carrier?: CarrierChoice | undefined; 'manager-namespace'?: string | undefined }): ClientConfig {
+  const { carrier, 'manager-namespace': namespace } = flags
+  return {
+    ...(namespace === undefined ? {} : { cluster: { defaultManagerNamespace: namespace } }),
+    ...(carrier === undefined ? {} : { docker: { carrier } }),
+  }
 }
 
 /** What an attachment of the kind intercept is made of. */

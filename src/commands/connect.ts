@@ -1,22 +1,24 @@
-import { connectFlags } from '../cli/flags.ts'
+import { configOfFlags, connectFlags } from '../cli/flags.ts'
+import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { userNetwork } from '../container/holder-network.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { connectionSettings } from '../session/connection-settings.ts'
+import { readConnectionChoice } from '../session/connection-settings.ts'
+import { mergeClientConfigs } from '../wire/client-config.ts'
 
 export default class Connect extends TpxCommand<typeof Connect> {
   static override summary = 'Connect to a cluster: containers that join the connection get its network, DNS and service names.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --namespace shop --name shop']
-  static override flags = connectFlags
+  static override flags = { ...connectFlags, ...routingFlags }
 
   protected async answer(): Promise<Answer> {
-    const { carrier } = this.flags
     const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
-    const settings = connectionSettings(this.flags)
+    const flagConfig = mergeClientConfigs([configOfFlags(this.flags), routingConfig(this.flags)])
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, flagConfig)
+    this.warnAll(warnings)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({
-      carrier,
-      clientConfig: {},
+      clientConfig,
       engine,
       network: network === undefined ? {} : { network },
       onProgress: (text) => this.progress(text),
@@ -24,8 +26,8 @@ export default class Connect extends TpxCommand<typeof Connect> {
       settings,
     })
     connected.control.close()
-    const { isNew, session } = connected
-    const data = { ...connected.settings, isNew, session }
+    const { changed, isNew, session } = connected
+    const data = { ...connected.settings, changed, isNew, session }
     const text = [
       `${isNew ? 'Connected' : 'Already connected'} to context "${settings.context}", namespace "${settings.namespace}" as "${settings.name}" (${session.managerName} ${session.managerVersion})`,
       `Subnets: ${[...session.serviceSubnets, ...session.podSubnets].join(', ')}`,

@@ -24,6 +24,8 @@ export default class Curl extends TpxCommand<typeof Curl> {
     '<%= config.bin %> <%= command.id %> --use shop -o out.json https://api.shop.svc/v1/items',
   ]
   static override strict = false
+  // curl has flags of these names; nothing is answered in another form.
+  static override baseFlags = { output: { ...TpxCommand.baseFlags['output'], hidden: true } } as typeof TpxCommand.baseFlags
   static override flags = {
     ...useFlag,
     image: Flags.string({

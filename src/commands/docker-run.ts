@@ -1,10 +1,12 @@
 import { Flags } from '@oclif/core'
 import type { TpxError } from '../base/error.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
-import { connectFlags, interceptFlags } from '../cli/flags.ts'
+import { configOfFlags, connectFlags, interceptFlags } from '../cli/flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
 import { holderNetwork, userNetwork } from '../container/holder-network.ts'
-import { connectionSettings } from '../session/connection-settings.ts'
+import { readConnectionChoice } from '../session/connection-settings.ts'
+import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
+import { mergeClientConfigs } from '../wire/client-config.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { parsePortArgument, parseWorkloadArgument } from '../session/port-argument.ts'
 
@@ -17,6 +19,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
   ]
   static override flags = {
     ...connectFlags,
+    ...routingFlags,
     intercept: Flags.string({
       description: 'Workload whose traffic the container takes, the port it listens on, and the port of the Service.',
       helpValue: 'WORKLOAD[:PORT[:IDENTIFIER]]',
@@ -37,20 +40,24 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
   }
 
   protected async answer(): Promise<Answer> {
-    const { carrier, service = null } = this.flags
+    const { service = null } = this.flags
     const run = parseDockerRunArguments(this.rest)
     const ofFlag = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const network = holderNetwork(run.holder, ofFlag)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
-    const settings = connectionSettings(this.flags)
+    const { clientConfig, settings, warnings } = await readConnectionChoice(
+      this.flags,
+      mergeClientConfigs([configOfFlags(this.flags), routingConfig(this.flags)]),
+    )
+    this.warnAll(warnings)
     const onProgress = (text: string): void => this.progress(text)
     const [{ connect }, { dockerRun }, engine] = await Promise.all([
       import('../session/connect.ts'),
       import('../session/docker-run.ts'),
       dockerEngine(),
     ])
-    const connected = await connect({ carrier, clientConfig: {}, engine, network, onProgress, root: this.config.root, settings })
+    const connected = await connect({ clientConfig, engine, network, onProgress, root: this.config.root, settings })
     const attach = {
       kind: 'intercept' as const,
       localPort,

@@ -1,11 +1,14 @@
 import { Args, Flags } from '@oclif/core'
 import type { TpxError } from '../base/error.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
-import { connectFlags, useFlag } from '../cli/flags.ts'
+import { configOfFlags, connectFlags, useFlag } from '../cli/flags.ts'
+import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
 import type { WrittenFlag } from '../container/docker-run-arguments.ts'
+import { userNetwork } from '../container/holder-network.ts'
 import type { Connected } from '../session/connect.ts'
-import { connectionSettings } from '../session/connection-settings.ts'
+import { readConnectionChoice } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
+import { mergeClientConfigs } from '../wire/client-config.ts'
 
 export default class Run extends TpxCommand<typeof Run> {
   static override summary = 'Run a throw-away container inside a connection: a shell, or a tool of any image.'
@@ -22,7 +25,8 @@ export default class Run extends TpxCommand<typeof Run> {
   static override args = { image: Args.string({ description: 'Image to run; its own command where none is given.', ignoreStdin: true }) }
   static override flags = {
     ...connectFlags,
-    use: { ...useFlag.use, exclusive: ['as', 'context', 'kubeconfig', 'name', 'namespace'] } as typeof useFlag.use,
+    ...routingFlags,
+    use: { ...useFlag.use, exclusive: ['as', 'context', 'kubeconfig', 'name', 'namespace', 'network'] } as typeof useFlag.use,
     entrypoint: Flags.string({ description: "Replaces the image's entry point.", helpGroup: 'CONTAINER' }),
     env: Flags.string({
       char: 'e',
@@ -30,6 +34,7 @@ export default class Run extends TpxCommand<typeof Run> {
       helpGroup: 'CONTAINER',
       helpValue: 'NAME[=VALUE]',
       multiple: true,
+      multipleNonGreedy: true,
     }),
     interactive: Flags.boolean({ char: 'i', description: 'Keep stdin open; so it is at a terminal anyway.', helpGroup: 'CONTAINER' }),
     tty: Flags.boolean({ char: 't', description: 'Give it a terminal; so it is at a terminal anyway.', helpGroup: 'CONTAINER' }),
@@ -40,6 +45,7 @@ export default class Run extends TpxCommand<typeof Run> {
       helpGroup: 'CONTAINER',
       helpValue: 'SOURCE:PATH',
       multiple: true,
+      multipleNonGreedy: true,
     }),
     workdir: Flags.string({ char: 'w', description: 'Working directory in the container.', helpGroup: 'CONTAINER' }),
   }
@@ -50,10 +56,12 @@ export default class Run extends TpxCommand<typeof Run> {
   }
 
   protected async answer(): Promise<Answer> {
-    const { as, context, kubeconfig, name, namespace, use } = this.flags
-    const { placeOf, placeToRun, runTool } = await import('../session/run.ts')
+    const { as, context, kubeconfig, name, namespace, network, use } = this.flags
+    const [{ placeToRun, runTool }, { placeOf }] = await Promise.all([import('../session/run.ts'), import('../session/owned-run.ts')])
     // Who says where to connect to means that place, as with docker-run; else what is there is taken.
-    const isNamed = [as, context, kubeconfig, name, namespace].some((value) => value !== undefined)
+    const isNamed =
+      [as, context, kubeconfig, name, namespace, network].some((value) => value !== undefined) ||
+      Object.keys(routingConfig(this.flags)).length > 0
     const connect = (): Promise<Connected> => this.#connect()
     const place = isNamed ? placeOf(await connect()) : await placeToRun({ connect, engine: dockerEngine, root: this.config.root, use })
     process.exitCode = await runTool({
@@ -67,13 +75,15 @@ export default class Run extends TpxCommand<typeof Run> {
   }
 
   async #connect(): Promise<Connected> {
-    const settings = connectionSettings(this.flags)
+    const flagConfig = mergeClientConfigs([configOfFlags(this.flags), routingConfig(this.flags)])
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, flagConfig)
+    this.warnAll(warnings)
+    const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     return connect({
-      carrier: this.flags.carrier,
-      clientConfig: {},
+      clientConfig,
       engine,
-      network: {},
+      network: network === undefined ? {} : { network },
       onProgress: (text) => this.progress(text),
       root: this.config.root,
       settings,

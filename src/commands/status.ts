@@ -2,6 +2,7 @@ import { Flags } from '@oclif/core'
 import { stringify } from 'yaml'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { useFlag } from '../cli/flags.ts'
+import { routingLines } from '../cli/routing-text.ts'
 import { formatTable } from '../cli/table.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { type ConnectionStatus, StatusProbe, watchStatus } from '../session/status.ts'
@@ -34,11 +35,8 @@ function describe(one: ConnectionStatus): string {
     '',
   )
   const session = tunnel?.session
-  if (session)
-    lines.push(
-      `  traffic-manager: ${session.managerName} ${session.managerVersion}`,
-      `  subnets: ${[...session.serviceSubnets, ...session.podSubnets].join(', ')}`,
-    )
+  if (session) lines.push(`  traffic-manager: ${session.managerName} ${session.managerVersion}`)
+  lines.push(...routingLines(tunnel?.routing).map((line) => `  ${line}`))
   if (dns) {
     const suffixes = (what: string, list: string[]): string => (list.length ? `, ${what} ${list.join(' ')}` : '')
     lines.push(
@@ -77,18 +75,20 @@ export default class Status extends TpxCommand<typeof Status> {
     }),
   }
 
+  #probe: StatusProbe | undefined
+
   override async run(): Promise<void> {
-    if (this.flags.watch) await this.#watch()
-    else await super.run()
+    if (this.flags.watch) return this.#watch()
+    await super.run()
+    // A link that is starting would keep this process until it is ready; it goes on without it.
+    if (this.#probe?.isStarting) this.exit(Number(process.exitCode ?? 0))
   }
 
   protected async answer(): Promise<Answer> {
-    const probe = new StatusProbe({ engine: dockerEngine, engineMaxAgeMs: 0, root: this.config.root, use: this.flags.use })
-    const connections = await probe.look()
+    this.#probe = new StatusProbe({ engine: dockerEngine, engineMaxAgeMs: 0, root: this.config.root, use: this.flags.use })
+    const connections = await this.#probe.look()
     const isGood = connections.length > 0 && connections.every(({ state }) => state === 'connected')
     if (this.flags.check && !isGood) process.exitCode = 1
-    // A link that is starting would keep this process until it is ready; it goes on without it.
-    if (probe.isStarting) setImmediate(() => process.exit())
     return { data: { connections }, text: textOf(connections) }
   }
 

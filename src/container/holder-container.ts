@@ -1,7 +1,6 @@
 import { VERSION } from '../base/version.ts'
 import { podSearchList } from '../dns/resolv-conf.ts'
 import type { ContainerSpec } from './container-engine.ts'
-import { tunnelImage } from './image.ts'
 import { LABEL } from './labels.ts'
 
 /** Whom the connection acts as in the cluster: kubectl's --as, --as-group and --as-uid. */
@@ -14,6 +13,8 @@ export type ConnectionSettings = {
   impersonate: Impersonation
   /** Absolute paths, joined as in $KUBECONFIG. */
   kubeconfig: string
+  /** How much the link logs. */
+  linkLogLevel: string
   managerNamespace: string
   name: string
   namespace: string
@@ -45,6 +46,7 @@ export function connectionLabels(settings: ConnectionSettings, role: string): Re
     [LABEL.context]: settings.context,
     ...(Object.keys(settings.impersonate).length ? { [LABEL.impersonate]: JSON.stringify(settings.impersonate) } : {}),
     [LABEL.kubeconfig]: settings.kubeconfig,
+    [LABEL.linkLogLevel]: settings.linkLogLevel,
     [LABEL.managerNamespace]: settings.managerNamespace,
     [LABEL.namespace]: settings.namespace,
     [LABEL.role]: role,
@@ -61,8 +63,11 @@ export function holderName(connection: string): string {
  * The container that owns the network namespace and does nothing else, so that it never has to restart (every container
  * that joined it would be left with only `lo`). It carries what Docker refuses on joining containers.
  */
-export function holderSpec(settings: ConnectionSettings, options: { clusterDomain: string; network: HolderNetwork }): ContainerSpec {
-  const { clusterDomain, network } = options
+export function holderSpec(
+  settings: ConnectionSettings,
+  options: { clusterDomain: string; image: string; network: HolderNetwork },
+): ContainerSpec {
+  const { clusterDomain, image, network } = options
   return {
     name: holderName(settings.name),
     Cmd: IDLE,
@@ -84,7 +89,7 @@ export function holderSpec(settings: ConnectionSettings, options: { clusterDomai
       // Docker turns IPv6 off on a network without it; the tunnel's port 53 needs no capability when ports start at 0.
       Sysctls: { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv6.conf.all.disable_ipv6': '0' },
     },
-    Image: tunnelImage(),
+    Image: image,
     Labels: connectionLabels(settings, 'holder'),
     ...(network.network && network.aliases
       ? { NetworkingConfig: { EndpointsConfig: { [network.network]: { Aliases: network.aliases } } } }

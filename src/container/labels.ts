@@ -5,12 +5,17 @@ export type Role = 'app' | 'holder' | 'mount' | 'tunnel' | 'volume'
 
 /** Label keys. */
 export const LABEL = {
+  /** On an app container: names of the attachments that end with it, separated by commas. */
+  attachments: 'dev.tpx.attachments',
   carrier: 'dev.tpx.carrier',
   connection: 'dev.tpx.connection',
   context: 'dev.tpx.context',
+  /** On an app container: "true" if the connection was made for it. */
+  endsConnection: 'dev.tpx.ends-connection',
   /** JSON of {@link Impersonation}. */
   impersonate: 'dev.tpx.impersonate',
   kubeconfig: 'dev.tpx.kubeconfig',
+  linkLogLevel: 'dev.tpx.link-log-level',
   managerNamespace: 'dev.tpx.manager-namespace',
   namespace: 'dev.tpx.namespace',
   /** Id of the `docker-run` that made it; the link removes it when that process is gone. */

@@ -2,7 +2,6 @@ import { CARRIER_DIR } from '../wire/carrier.ts'
 import type { ClientConfig } from '../wire/client-config.ts'
 import type { ContainerSpec } from './container-engine.ts'
 import { type ConnectionSettings, connectionLabels } from './holder-container.ts'
-import { tunnelImage } from './image.ts'
 
 /** Name of a connection's tunnel container. */
 export function tunnelName(connection: string): string {
@@ -19,6 +18,7 @@ export type TunnelOptions = {
   /** Name servers that the tunnel may ask itself: "ip" or "ip:port". */
   fallbackNameservers: string[]
   holderId: string
+  image: string
   installId: string
   logLevel: string
 }
@@ -55,7 +55,7 @@ export function tunnelSpec(settings: ConnectionSettings, options: TunnelOptions)
       SecurityOpt: ['no-new-privileges'],
       Tmpfs: { '/tmp': 'rw,nosuid,nodev,size=16m', ...(isUnix ? {} : { [CARRIER_DIR]: 'rw,nosuid,nodev,size=1m' }) },
     },
-    Image: tunnelImage(),
+    Image: options.image,
     Labels: connectionLabels(settings, 'tunnel'),
   }
 }

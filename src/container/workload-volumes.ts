@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, TpxError } from '../base/error.ts'
 import type { Attachment } from '../wire/control.ts'
 import type { ContainerEngine, ContainerSpec } from './container-engine.ts'
-import { tunnelImage } from './image.ts'
+import { imageOfConnection } from './image.ts'
 import { LABEL } from './labels.ts'
 
 /** A volume of the workload that is mounted live (sshfs) and can be named by app containers. */
@@ -35,10 +35,11 @@ function mountSpec(options: {
   attachment: Attachment
   connection: string
   holderId: string
+  image: string
   owner: string
   volumes: (WorkloadVolume & { mountpoint: string })[]
 }): ContainerSpec {
-  const { attachment, connection, holderId, owner, volumes } = options
+  const { attachment, connection, holderId, image, owner, volumes } = options
   const mounts = volumes.map(({ path, readOnly }, i) => {
     const words = `directport=${attachment.sftpPort},allow_other,no_contain_symlinks,reconnect,fsname=tpx,subtype=tpx${readOnly ? ',ro' : ''}`
     return `sshfs -f -o ${words} '127.0.0.1:${path.replaceAll("'", `'\\''`)}' /v/${i}/_data &`
@@ -60,7 +61,7 @@ function mountSpec(options: {
       ReadonlyRootfs: true,
       Tmpfs: { '/tmp': 'rw,nosuid,nodev,size=1m' },
     },
-    Image: tunnelImage(),
+    Image: image,
     Labels: { [LABEL.connection]: connection, [LABEL.owner]: owner, [LABEL.role]: 'mount' },
     StopTimeout: 2,
   }
@@ -98,7 +99,8 @@ export async function mountWorkloadVolumes(
         return { mountpoint, name, path, readOnly }
       }),
     )
-    const id = await engine.createContainer(mountSpec({ ...options, volumes }))
+    const image = await imageOfConnection(engine, options.connection)
+    const id = await engine.createContainer(mountSpec({ ...options, image, volumes }))
     await engine.startContainer(id)
     await waitProven(engine, id)
     return volumes.map(({ name, path, readOnly }) => ({ name, path, readOnly }))
@@ -126,7 +128,10 @@ export async function unmountWorkloadVolumes(engine: ContainerEngine, owner: str
   await Promise.all(volumes.map(({ name }) => engine.removeVolume(name)))
 }
 
-async function cleanVolumes(engine: ContainerEngine, volumes: { mountpoint: string; name: string }[]): Promise<void> {
+async function cleanVolumes(
+  engine: ContainerEngine,
+  volumes: { labels: Record<string, string>; mountpoint: string; name: string }[],
+): Promise<void> {
   await engine.runToEnd({
     name: `tpx-clean-${volumes[0]?.name ?? ''}`,
     Cmd: ['sh', '-c', clean(volumes.map((_, i) => `/v/${i}`))],
@@ -137,7 +142,7 @@ async function cleanVolumes(engine: ContainerEngine, volumes: { mountpoint: stri
       NetworkMode: 'none',
       ReadonlyRootfs: true,
     },
-    Image: tunnelImage(),
+    Image: await imageOfConnection(engine, volumes[0]?.labels[LABEL.connection] ?? ''),
     Labels: { [LABEL.role]: 'mount' },
   })
 }

@@ -1,11 +1,8 @@
+import { INJECTED_ANNOTATION, WANTED_ANNOTATION } from '../base/annotations.ts'
 import type { ApiClient } from './api-client.ts'
 import { pause } from './apply.ts'
 import { apiError, httpStatusOf } from './api-error.ts'
 
-/** Annotation of a Pod template by which the traffic-manager rolled a workload out, for the webhook to add an agent. */
-const WANTED_ANNOTATION = 'tpx.dev/restartedAt'
-/** Annotation of a Pod that got an agent. */
-const INJECTED_ANNOTATION = 'tpx.dev/injected'
 /** What "kubectl rollout restart" sets. */
 const RESTART_ANNOTATION = 'kubectl.kubernetes.io/restartedAt'
 const POLL_MS = 500

@@ -4,9 +4,11 @@ export function closestTo(typed: string, candidates: readonly string[]): string 
   let best: string | undefined
   let bestDistance = limit + 1
   for (const candidate of candidates) {
+    const edits = editDistance(typed, candidate)
     // A name that merely begins like it ("web" for "web-app") is as near as one typing error.
     const isPrefix = typed.length > 1 && (candidate.startsWith(typed) || typed.startsWith(candidate))
-    const distance = isPrefix ? 1 : editDistance(typed, candidate)
+    // The less is added, the nearer ("excludes" for "exclude", not "excludeSuffixes").
+    const distance = isPrefix ? Math.min(1, edits) - 1 / (1 + edits) : edits
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance]
   }
 

@@ -5,7 +5,7 @@ import type { StatusLeg } from '../wire/control.ts'
 /** How long a question about the leg waits for the API server, so that a status is there at once. */
 const PATIENCE_MS = 600
 /** An answer that is younger is believed. */
-const FRESH_MS = 1000
+const FRESH_MS = 2000
 /** So long a slow API server counts as up after its last answer. */
 const TRUST_MS = 3000
 

@@ -3,6 +3,7 @@ import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { serveControl } from '../wire/control-channel.ts'
 import type { LinkStatus, Ownership } from '../wire/control.ts'
+import type { Choice, Variables } from '../wire/link-environment.ts'
 import type { TunnelControl } from './tunnel-control.ts'
 
 const TUNNEL_LIMIT_MS = 30_000
@@ -19,7 +20,8 @@ export type ControlServerParts = {
     quitting(): void
   }
   logger: Logger
-  onEnvironment: (variables: Record<string, string>) => void
+  /** @throws TpxError CONNECTION_EXISTS */
+  onEnvironment: (variables: Variables, choice: Choice) => void
   quit: () => void
   status: () => Promise<LinkStatus>
   tunnelContainer: string
@@ -50,7 +52,7 @@ async function answerSelf(
     case 'link.status':
       return status()
     case 'link.environment':
-      onEnvironment(readVariables(params))
+      onEnvironment(...readEnvironment(params))
       return {}
     case 'link.own':
       guardian.own(owner, readOwnership(params))
@@ -79,11 +81,14 @@ async function forward(
   return control.forward(client, { method, params, progress })
 }
 
-function readVariables(params: unknown): Record<string, string> {
-  const { variables } = (params ?? {}) as { variables?: unknown }
-  if (typeof variables !== 'object' || variables === null) throw new TpxError('USAGE', 'link.environment needs variables')
-  return Object.fromEntries(Object.entries(variables).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
+function readEnvironment(params: unknown): [Variables, Choice] {
+  const { choice, variables } = (params ?? {}) as { choice?: unknown; variables?: unknown }
+  if (!isObject(variables) || !isObject(choice)) throw new TpxError('USAGE', 'link.environment needs variables and a choice')
+  const texts = Object.entries(variables).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+  return [Object.fromEntries(texts), choice as Choice]
 }
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
 function readOwnership(params: unknown): Ownership {
   const { attachments, owner, quit } = (params ?? {}) as Partial<Record<keyof Ownership, unknown>>

@@ -3,6 +3,7 @@ import { messageOf } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { backoffMs } from '../base/retry.ts'
 import type { Ownership } from '../wire/control.ts'
+import { findOrphans } from './orphans.ts'
 import { type ContainerChange, watchContainers } from './container-watch.ts'
 import { removeContainer, takeBack, tellTunnel } from './take-back.ts'
 import type { TunnelControl } from './tunnel-control.ts'
@@ -10,6 +11,8 @@ import type { TunnelControl } from './tunnel-control.ts'
 const RESTART_BACKOFF = { firstMs: 100, mostMs: 10_000 }
 /** A tunnel that ran this long restarts at once again. */
 const STEADY_MS = 60_000
+/** Whoever owns something tells a new link within this time. */
+const REPORT_MS = 15_000
 
 /** What the guardian works with. */
 export type GuardianParts = {
@@ -20,6 +23,8 @@ export type GuardianParts = {
   logger: Logger
   /** Ends the link. */
   quit: () => void
+  /** How long owners have to report after the start, milliseconds; for tests. */
+  reportMs?: number
   /** Called when the tunnel container runs. */
   tunnelRuns: (docker: Docker) => void
   tunnelContainer: string
@@ -95,8 +100,20 @@ export class Guardian {
       if (change.container === 'holder') this.#onHolder(change.state)
       else this.#onTunnel(change.state, docker)
     }
+    const reclaim = setTimeout(() => void this.#reclaim(docker).catch(onError), this.#parts.reportMs ?? REPORT_MS)
+    signal.addEventListener('abort', () => clearTimeout(reclaim))
     await watchContainers({ docker, holder, onChange, onError, signal, tunnel })
     clearTimeout(this.#restartTimer)
+  }
+
+  /** After the death of the link before: takes back what nobody has claimed. */
+  async #reclaim(docker: Docker): Promise<void> {
+    const owners = new Set([...this.#owners.values()].map(({ owner }) => owner))
+    for (const ownership of await findOrphans(docker, this.#parts.connection, (owner) => owners.has(owner))) {
+      const ghost = {}
+      this.own(ghost, ownership)
+      await this.release(ghost)
+    }
   }
 
   #onHolder(state: ContainerChange['state']): void {

@@ -3,12 +3,12 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type Docker from 'dockerode'
-import { messageOf } from '../base/error.ts'
+import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { VERSION } from '../base/version.ts'
 import { DIAL_SOCKET } from '../wire/carrier.ts'
-import type { LinkStatus } from '../wire/control.ts'
-import { type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
+import type { HostFacts, LinkStatus } from '../wire/control.ts'
+import { type Choice, isSameChoice, type Variables, writeLinkEnvironment } from '../wire/link-environment.ts'
 import { ApiMonitor } from './api-monitor.ts'
 import { runExecCarrier } from './carrier-exec.ts'
 import { openUnixCarrier } from './carrier-unix.ts'
@@ -17,6 +17,7 @@ import { serveCli } from './control-server.ts'
 import { DialRelay } from './dial-relay.ts'
 import { adoptEnvironment } from './environment.ts'
 import { Guardian } from './guardian.ts'
+import { watchHostFacts } from './host-facts.ts'
 import { HostResolver } from './host-resolver.ts'
 import { makePrivateDir } from './private-dir.ts'
 import { preflight } from './preflight.ts'
@@ -28,6 +29,8 @@ import { alreadyRunning, bindUnixSocket, type BoundSocket } from './unix-socket.
 
 /** A link without a holder and without anybody who talks to it ends after this time. */
 const ORPHAN_MS = 120_000
+/** How much of what a tunnel gave out may be lost with it. */
+const REFRESH_MS = 5000
 
 /** The link's parts, and what holds them together. */
 export class Link {
@@ -102,6 +105,7 @@ export class Link {
     this.#sockets.push(await bindUnixSocket(join(runtimeDir, DIAL_SOCKET), 0o600, (socket) => void this.#dials.serve(socket)))
     if (carrier !== 'exec') this.#sockets.push(await openUnixCarrier(runtimeDir, (socket) => void this.#router.route(socket)))
     const cluster = await this.#connect(control)
+    await this.#followHost(cluster)
     writeLinkEnvironment(runtimeDir, process.env)
     this.#ready.resolve(cluster)
     this.#look()
@@ -122,14 +126,23 @@ export class Link {
       control: this.#control,
       guardian: this.#guardian,
       logger: this.#logger,
-      onEnvironment: (variables) => this.#adopt(variables),
+      onEnvironment: (variables, choice) => this.#adopt(variables, choice),
       quit: this.#quit,
       status: () => this.#status(),
       tunnelContainer: this.#settings.tunnelContainer,
     })
   }
 
-  #adopt(variables: Variables): void {
+  #adopt(variables: Variables, choice: Choice): void {
+    const { connection } = this.#settings
+    if (!isSameChoice({ ...this.#settings, kubeconfig: process.env['KUBECONFIG'] }, choice))
+      throw new TpxError(
+        'CONNECTION_EXISTS',
+        `The link of a connection "${connection}" to another place, or as another user, is still there`,
+        {
+          hint: 'Try again in a moment, or give this connection another name with --name',
+        },
+      )
     adoptEnvironment(variables)
     writeLinkEnvironment(this.#settings.runtimeDir, process.env)
     this.#cluster?.retryCredentials()
@@ -153,6 +166,22 @@ export class Link {
     setInterval(() => {
       if (!this.#guardian.holderSeen && !this.#clients) this.#quit()
     }, ORPHAN_MS).unref()
+  }
+
+  /** Keeps the tunnel informed of this host; returns when the first facts are known. */
+  #followHost(cluster: ClusterAccess): Promise<void> {
+    const first = Promise.withResolvers<void>()
+    const tell = (facts: HostFacts): void => {
+      this.#control.tell(facts)
+      first.resolve()
+    }
+    const { namespace } = this.#settings
+    watchHostFacts(() => cluster.facts(namespace).server, tell, this.#end.signal).catch((error: unknown) => {
+      this.#logger.warn({ reason: messageOf(error) }, 'cannot look at the networks of this host')
+      first.resolve()
+    })
+    setInterval(() => void this.#control.refresh(), REFRESH_MS).unref()
+    return first.promise
   }
 
   async #status(): Promise<LinkStatus> {

@@ -1,31 +1,12 @@
 // The link: see README.md. A line of JSON on stdout tells how the start went; lines of progress may come before it. Then stdout is closed.
-import { closeSync, openSync, writeSync } from 'node:fs'
 import { asTpxError, messageOf } from '../base/error.ts'
 import { openLogger } from '../base/logger.ts'
 import { readSettings } from './settings.ts'
+import { readLinkEnvironment } from '../wire/link-environment.ts'
+import { adoptEnvironment } from './environment.ts'
 import { Link } from './link.ts'
+import { notify, tell } from './start-report.ts'
 import { AlreadyRunning } from './unix-socket.ts'
-
-/** The CLI reads one line; a descriptor left open would keep its pipe alive. */
-function tell(answer: object): void {
-  try {
-    writeSync(1, `${JSON.stringify(answer)}\n`)
-  } catch {
-    // Nobody reads any more: the link goes on.
-  }
-
-  closeSync(1)
-  openSync('/dev/null', 'w') // takes the number 1, so that no socket gets it
-}
-
-/** What a credential plugin says while the user waits; later it is for the log only. */
-function notify(text: string): void {
-  try {
-    writeSync(1, `${JSON.stringify({ progress: text.trimEnd() })}\n`)
-  } catch {
-    // Nobody reads any more.
-  }
-}
 
 function fail(error: unknown): never {
   tell({ error: asTpxError(error).toRecord() })
@@ -43,6 +24,12 @@ async function main(): Promise<void> {
   const onNotice = (text: string): void => {
     logger.info({ text: text.trimEnd() }, 'credential plugin')
     notify(text)
+  }
+  // The connection may have ended since the link before this one died: then its directory is gone.
+  if (settings.again) {
+    const variables = readLinkEnvironment(settings.runtimeDir)
+    if (!variables) process.exit(0)
+    adoptEnvironment(variables)
   }
   const link = new Link(settings, { logger, onNotice, quit })
   process

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { TpxError } from '../base/error.ts'
 import { ControlClient } from '../wire/control-channel.ts'
-import type { TunnelSnapshot } from '../wire/control.ts'
+import type { HostFacts, TunnelSnapshot } from '../wire/control.ts'
 
 /** Calls after which the tunnel may have more, or less, to go on with. */
 const CHANGES = new Set(['attach', 'connect', 'leave', 'quit'])
@@ -13,6 +13,7 @@ const CHANGES = new Set(['attach', 'connect', 'leave', 'quit'])
 export class TunnelControl {
   readonly #waiting = new Set<(client: ControlClient) => void>()
   #client: ControlClient | undefined
+  #facts: HostFacts | undefined
   #snapshot: TunnelSnapshot | null = null
 
   get isUp(): boolean {
@@ -23,11 +24,20 @@ export class TunnelControl {
     this.#client?.close()
     const client = new ControlClient(stream)
     this.#client = client
+    // Before the session begins, so that the first routes are the right ones.
+    if (this.#facts) client.call('host', this.#facts).catch(() => {})
     // A tunnel of another version may not know the call: then it starts from nothing.
-    client.call('resume', { snapshot: this.#snapshot }).catch(() => {})
-    stream.once('close', () => {
+    client
+      .call('resume', { snapshot: this.#snapshot })
+      // A link that took the place of another knows nothing yet of what the tunnel holds.
+      .then(() => this.#remember(client))
+      .catch(() => {})
+    const forget = (): void => {
       if (this.#client === client) this.#client = undefined
-    })
+      stream.destroy()
+    }
+    // A tunnel that has died ends a unix socket and no more: calls must wait for the next one, not be written to nobody.
+    stream.once('end', forget).once('close', forget)
     for (const resolve of this.#waiting) resolve(client)
     this.#waiting.clear()
   }
@@ -53,6 +63,17 @@ export class TunnelControl {
       }, limitMs)
       this.#waiting.add(give)
     })
+  }
+
+  /** Tells the tunnel, and each one after it, what is known of this host. */
+  tell(facts: HostFacts): void {
+    this.#facts = facts
+    this.#client?.call('host', facts).catch(() => {})
+  }
+
+  /** Remembers what the tunnel holds now: DNS answers hand out virtual addresses without any call. */
+  async refresh(): Promise<void> {
+    if (this.#client) await this.#remember(this.#client)
   }
 
   /** Forwards a call of the CLI; what the tunnel holds afterwards is remembered. */

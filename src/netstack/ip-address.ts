@@ -55,9 +55,12 @@ function toGroup(pair: Uint8Array): string {
   return new DataView(pair.buffer, pair.byteOffset, 2).getUint16(0).toString(16)
 }
 
-/** A unicast address that a connection can lead to: neither multicast, broadcast nor unspecified. @see RFC 1122 §3.2.1.3, RFC 4291 §2.4 */
+/**
+ * A unicast address that a connection can lead to: neither multicast, broadcast nor unspecified. The reserved block 240.0.0.0/4 counts:
+ * Linux routes it, and virtual addresses are taken from it. @see RFC 1122 §3.2.1.3, RFC 4291 §2.4
+ */
 export function isUnicast(address: IpAddress): boolean {
   const first = address[0] ?? 0
-  if (address.length === 4) return first !== 0 && first < 224
+  if (address.length === 4) return first !== 0 && (first < 224 || (first >= 240 && address.some((byte) => byte !== 255)))
   return first !== 0xff && address.some((byte) => byte !== 0)
 }

@@ -7,12 +7,15 @@ import { dialedSocket, type Target } from '../proxy/dial.ts'
 import { checkAnswer, DIAL_SOCKET } from '../wire/carrier.ts'
 import { DialError, type Dialed, type DialSession, openDialSession, OUTSIDE } from '../wire/dial-session.ts'
 import { readLine } from '../wire/preface.ts'
-import { type EngineSource, useConnection } from './connection.ts'
+import { type EngineSource, listConnections, selectConnection, useConnection } from './connection.ts'
 import { runtimeDir } from './runtime-dir.ts'
+import { within } from './within.ts'
 
 /** How long a dial waits for a way to the tunnel that is being made again. */
 const PATIENCE_MS = 5000
 const RETRY_MS = 200
+/** How long a dead link is left to its supervisor. */
+const DEAD_MS = 5000
 
 /** Which connection, and how a dead link of it is started again. */
 export type ClusterDialerOptions = { connection: string; engine: EngineSource; root: string }
@@ -23,6 +26,7 @@ export type ClusterDialerOptions = { connection: string; engine: EngineSource; r
  */
 export class ClusterDialer {
   readonly #options: ClusterDialerOptions
+  #deadSince: number | null = null
   #session: Promise<DialSession> | undefined
 
   constructor(options: ClusterDialerOptions) {
@@ -64,25 +68,23 @@ export class ClusterDialer {
   }
 
   async #openPatiently(end: number, signal: AbortSignal): Promise<DialSession> {
-    for (;;) {
-      try {
-        return await this.open()
-      } catch (error) {
-        if (isGone(error) || performance.now() > end || signal.aborted) throw new DialError('ENETUNREACH')
-        await sleep(RETRY_MS, undefined, { signal }).catch(() => {})
-      }
+    while (!signal.aborted && performance.now() < end) {
+      let isFinal = false
+      const opening = this.open().catch((error: unknown) => {
+        isFinal = isGone(error)
+        throw error
+      })
+      const session = await within(opening, end - performance.now())
+      if (session) return session
+      if (isFinal) break
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => {})
     }
+    throw new DialError('ENETUNREACH')
   }
 
   async #openSession(): Promise<DialSession> {
-    const { connection, engine, root } = this.#options
-    const socket =
-      (await connectToLink(connection)) ??
-      (await useConnection({ engine, root, use: connection }).then(({ control }) => {
-        control.close()
-        return connectToLink(connection)
-      }))
-    if (!socket) throw new TpxError('LINK_FAILED', 'The link of the connection does not answer', { hint: 'See "tpx status"' })
+    const socket = (await connectToLink(this.#options.connection)) ?? (await this.#whenDead())
+    this.#deadSince = null
     try {
       checkAnswer(await readLine(socket))
       return openDialSession(socket)
@@ -90,6 +92,21 @@ export class ClusterDialer {
       socket.destroy()
       throw error
     }
+  }
+
+  /** A dead link is started again by its supervisor, and not by us while the connection is just being ended. */
+  async #whenDead(): Promise<Socket> {
+    const { connection, engine, root } = this.#options
+    const known = (await listConnections(await engine())).map((value) => ({ name: value.settings.name, value }))
+    selectConnection(known, connection)
+    this.#deadSince ??= performance.now()
+    if (performance.now() - this.#deadSince > DEAD_MS) {
+      const { control } = await useConnection({ engine, root, use: connection })
+      control.close()
+      const socket = await connectToLink(connection)
+      if (socket) return socket
+    }
+    throw new TpxError('LINK_FAILED', 'The link of the connection does not answer', { hint: 'See "tpx status"' })
   }
 }
 

@@ -9,9 +9,11 @@ import { type ConnectionSettings, type HolderNetwork, holderSpec } from '../cont
 import { tunnelImage } from '../container/image.ts'
 import { LABEL } from '../container/labels.ts'
 import { tunnelSpec } from '../container/tunnel-container.ts'
-import type { ClientConfig } from '../wire/client-config.ts'
+import { type CarrierChoice, type ClientConfig, CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
 import type { ControlClient } from '../wire/control-channel.ts'
 import type { SessionStatus } from '../wire/control.ts'
+import { changedKeys } from './config-view.ts'
+import { isSameChoice } from '../wire/link-environment.ts'
 import { type Connection, listConnections } from './connection.ts'
 import { fallbackNameservers } from './fallback-nameservers.ts'
 import { type LinkFacts, openControl, startLink } from './link-process.ts'
@@ -19,7 +21,6 @@ import { runtimeDir } from './runtime-dir.ts'
 
 /** What to connect to, and how. */
 export type ConnectOptions = {
-  carrier: 'auto' | 'exec' | 'unix'
   /** What flags, config.yml and kubeconfig set; the tunnel puts the manager's defaults beneath it. */
   clientConfig: ClientConfig
   engine: ContainerEngine
@@ -29,34 +30,54 @@ export type ConnectOptions = {
   settings: Omit<ConnectionSettings, 'carrier'>
 }
 
-/** A connection that is up. `isNew` is false when it was there before. */
-export type Connected = { control: ControlClient; holderId: string; isNew: boolean; session: SessionStatus; settings: ConnectionSettings }
+/**
+ * A connection that is up. `isNew` is false when it was there before; `changed` names what was set in another way when it was made
+ * (keys of ClientConfig): that stays in force until it ends.
+ */
+export type Connected = {
+  changed: string[]
+  control: ControlClient
+  holderId: string
+  isNew: boolean
+  session: SessionStatus
+  settings: ConnectionSettings
+}
 
 type DomainOptions = ConnectOptions & { clusterDomain: string }
 type Made = { clusterDomain: string; connected: Connected; isNewHolder: boolean }
 
 const USUAL_CLUSTER_DOMAIN = 'cluster.local'
-const CONNECT_MS = 30_000
 /** A link that was told to end is gone well within this. */
 const LINK_END_MS = 3000
 
 /** A socket can be shared by bind mount only where the engine runs on this very kernel and sees this file system. */
-function chooseCarrier(wanted: ConnectOptions['carrier'], info: EngineInfo): 'exec' | 'unix' {
+function chooseCarrier(wanted: CarrierChoice, info: EngineInfo): 'exec' | 'unix' {
   if (wanted !== 'auto') return wanted
   const host = process.env['DOCKER_HOST'] ?? 'unix://'
   return host.startsWith('unix://') && info.kernelVersion === release() && info.hostName === hostname() && !info.rootless ? 'unix' : 'exec'
 }
 
+/** What a configuration sets for the containers and for the start, with the defaults of what it does not say. */
+function startSettings({ docker, images, logLevels, timeouts }: ClientConfig) {
+  const defaults = CLIENT_CONFIG_DEFAULTS
+  return {
+    carrier: docker?.carrier ?? defaults.docker.carrier,
+    connectMs: timeouts?.trafficManagerConnect ?? defaults.timeouts.trafficManagerConnect,
+    image: tunnelImage(images),
+    tunnelLogLevel: logLevels?.tunnel ?? defaults.logLevels.tunnel,
+  }
+}
+
 /** What must be the same for a connection to be used again. */
-function choiceOf({ context, impersonate, kubeconfig, managerNamespace, namespace }: ConnectOptions['settings']): string {
-  return JSON.stringify([context, impersonate, kubeconfig, managerNamespace, namespace])
+function isSame(a: ConnectOptions['settings'], b: ConnectOptions['settings']): boolean {
+  return isSameChoice({ ...a, ...a.impersonate }, { ...b, ...b.impersonate })
 }
 
 async function checkExisting(engine: ContainerEngine, { network, settings }: ConnectOptions): Promise<Connection | undefined> {
   const existing = (await listConnections(engine)).find((one) => one.settings.name === settings.name)
   if (!existing) return undefined
   const { context, impersonate, kubeconfig, managerNamespace, namespace } = existing.settings
-  if (choiceOf(existing.settings) !== choiceOf(settings))
+  if (!isSame(existing.settings, settings))
     throw new TpxError(
       'CONNECTION_EXISTS',
       `A connection "${settings.name}" exists, to namespace "${namespace}" of context "${context}"${impersonate.as ? ` as "${impersonate.as}"` : ''} (kubeconfig "${kubeconfig}", manager namespace "${managerNamespace}")`,
@@ -117,6 +138,7 @@ async function watchTunnel(engine: ContainerEngine, id: string, signal: AbortSig
 async function startTunnel(options: DomainOptions, settings: ConnectionSettings, holderId: string): Promise<string> {
   const { clusterDomain, engine } = options
   const user = userInfo().username
+  const { image, tunnelLogLevel } = startSettings(options.clientConfig)
   const id = await engine.createContainer(
     tunnelSpec(settings, {
       carrierDir: join(runtimeDir(settings.name), 'carrier'),
@@ -125,8 +147,9 @@ async function startTunnel(options: DomainOptions, settings: ConnectionSettings,
       clusterDomain,
       fallbackNameservers: await fallbackNameservers(process.env['TPX_HOST_NAMESERVERS']),
       holderId,
+      image,
       installId: createHash('sha256').update(`${hostname()} ${user}`).digest('hex').slice(0, 32),
-      logLevel: process.env['TPX_LOG_LEVEL'] ?? 'info',
+      logLevel: tunnelLogLevel,
     }),
   )
   await engine.startContainer(id).catch((error: unknown) => {
@@ -136,8 +159,12 @@ async function startTunnel(options: DomainOptions, settings: ConnectionSettings,
 }
 
 /** A tunnel that joined another holder can never start again; one of an image that has been upgraded since makes room for the new one. */
-async function mustBeReplaced(engine: ContainerEngine, tunnelId: string, holderId: string): Promise<boolean> {
-  const [{ HostConfig, Image }, wanted] = await Promise.all([engine.inspect(tunnelId), engine.imageId(tunnelImage())])
+async function mustBeReplaced(
+  engine: ContainerEngine,
+  tunnelId: string,
+  { holderId, image }: { holderId: string; image: string },
+): Promise<boolean> {
+  const [{ HostConfig, Image }, wanted] = await Promise.all([engine.inspect(tunnelId), engine.imageId(image)])
   return HostConfig.NetworkMode !== `container:${holderId}` || (wanted !== undefined && Image !== wanted)
 }
 
@@ -147,13 +174,14 @@ async function ensureContainers(
   settings: ConnectionSettings,
   existing: Connection | undefined,
 ): Promise<{ holderId: string; isNewHolder: boolean; tunnelId: string }> {
-  const { clusterDomain, engine, network } = options
+  const { clientConfig, clusterDomain, engine, network } = options
+  const { image } = startSettings(clientConfig)
   const find = (role: string) => existing?.containers.find(({ labels }) => labels[LABEL.role] === role)
   const holder = find('holder')
   let tunnel = find('tunnel')
-  const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain, network })))
+  const holderId = holder?.id ?? (await engine.createContainer(holderSpec(settings, { clusterDomain, image, network })))
   if (holder?.state !== 'running') await engine.startContainer(holderId)
-  if (tunnel && (await mustBeReplaced(engine, tunnel.id, holderId))) {
+  if (tunnel && (await mustBeReplaced(engine, tunnel.id, { holderId, image }))) {
     await engine.removeContainer(tunnel.id)
     tunnel = undefined
   }
@@ -169,11 +197,19 @@ async function ensureContainers(
 type OpenLink = { clusterDomain?: string; control: ControlClient }
 
 /** A link that lives on gets this shell's environment: the user may have signed in with it since. */
-async function ensureLink({ onProgress, root, settings }: ConnectOptions, carrier: ConnectOptions['carrier']): Promise<OpenLink> {
+async function ensureLink({ onProgress, root, settings }: ConnectOptions, carrier: CarrierChoice): Promise<OpenLink> {
   const live = await openControl(settings.name)
   if (live) {
-    await live.call('link.environment', { variables: process.env as Record<string, string> }).catch(() => {})
-    return { control: live }
+    const { impersonate, ...choice } = settings
+    try {
+      await live.call('link.environment', { choice: { ...choice, ...impersonate }, variables: process.env as Record<string, string> })
+      return { control: live }
+    } catch (error) {
+      // A link of another version may not know the call.
+      if (asTpxError(error).code !== 'CONNECTION_EXISTS') return { control: live }
+      live.close()
+      throw error
+    }
   }
 
   let facts: LinkFacts = {}
@@ -196,8 +232,9 @@ async function takeApart(options: ConnectOptions, control: ControlClient): Promi
 
 /** Takes back what a failed connect made; what was there before stays. */
 async function undo(options: ConnectOptions, existing: Connection | undefined, control: ControlClient | undefined): Promise<void> {
-  if (existing) return control?.close()
-  await control?.call('link.quit', {}).catch(() => {})
+  // Without a link nothing was made; what is there under this name belongs to somebody else.
+  if (existing || !control) return control?.close()
+  await control.call('link.quit', {}).catch(() => {})
   control?.close()
   const { engine, settings } = options
   for (const { id } of await engine.listContainers({ [LABEL.connection]: settings.name })) await engine.removeContainer(id)
@@ -211,17 +248,23 @@ async function connectOnce(options: ConnectOptions, existing: Connection | undef
   let control: ControlClient | undefined
   const stop = new AbortController()
   try {
-    const link = await ensureLink(options, existing?.settings.carrier ?? options.carrier)
+    const { carrier, connectMs } = startSettings(options.clientConfig)
+    const link = await ensureLink(options, existing?.settings.carrier ?? carrier)
     ;({ control } = link)
-    const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(options.carrier, await info) }
+    const settings = { ...options.settings, carrier: existing?.settings.carrier ?? chooseCarrier(carrier, await info) }
     onProgress(existing ? `Using connection "${settings.name}"` : `Starting connection "${settings.name}"`)
     const clusterDomain = domain ?? link.clusterDomain ?? USUAL_CLUSTER_DOMAIN
     const { holderId, isNewHolder, tunnelId } = await ensureContainers({ ...options, clusterDomain }, settings, existing)
     const session = await Promise.race([
-      control.call('connect', { timeoutMs: CONNECT_MS }, { onProgress }),
+      control.call('connect', { timeoutMs: connectMs }, { onProgress }),
       watchTunnel(engine, tunnelId, stop.signal),
     ])
-    return { clusterDomain, connected: { control, holderId, isNew: !existing, session, settings }, isNewHolder }
+    // A tunnel of an older version has no such method.
+    const made = existing && (await control.call('config', {}).catch(() => undefined))
+    const changed = made ? changedKeys(made.client, options.clientConfig) : []
+    if (changed.length > 0)
+      onProgress(`The connection keeps the settings it was made with; "tpx quit" and a new connect change ${changed.join(', ')}`)
+    return { clusterDomain, connected: { changed, control, holderId, isNew: !existing, session, settings }, isNewHolder }
   } catch (error) {
     await undo(options, existing, control).catch(() => {})
     throw asTpxError(error)

@@ -20,6 +20,7 @@ function settingsOf({ labels }: ContainerSummary): ConnectionSettings {
     context: text(LABEL.context),
     impersonate: JSON.parse(labels[LABEL.impersonate] ?? '{}') as Impersonation,
     kubeconfig: text(LABEL.kubeconfig),
+    linkLogLevel: text(LABEL.linkLogLevel) || 'info',
     managerNamespace: text(LABEL.managerNamespace),
     name: text(LABEL.connection),
     namespace: text(LABEL.namespace),

@@ -5,7 +5,7 @@ import type { DockerRunArguments } from '../container/docker-run-arguments.ts'
 import { mountWorkloadVolumes } from '../container/workload-volumes.ts'
 import type { AttachParams, Attachment } from '../wire/control.ts'
 import type { Connected } from './connect.ts'
-import { appLabels, runOwned } from './owned-run.ts'
+import { appLabels, placeOf, runOwned } from './owned-run.ts'
 
 /** One `docker-run`. */
 export type DockerRunOptions = {
@@ -37,7 +37,7 @@ async function runAttached(options: DockerRunOptions, attachment: Attachment, ow
   onProgress(
     `Traffic to port ${attachment.servicePort} of Service "${attachment.serviceName}" arrives at port ${attachment.localPort}; ${Object.keys(attachment.environment).length} variables, ${volumes.length} volumes`,
   )
-  return runAppContainer(run, { environment, holderId, labels: appLabels(settings.name, owner), volumes })
+  return runAppContainer(run, { environment, holderId, labels: appLabels(placeOf(connected), owner, [attach.name]), volumes })
 }
 
 /**
@@ -46,9 +46,8 @@ async function runAttached(options: DockerRunOptions, attachment: Attachment, ow
  */
 export function dockerRun(options: DockerRunOptions): Promise<number> {
   const { attach, connected, engine, onProgress } = options
-  const { control, holderId, isNew, settings } = connected
-  const place = { connection: settings.name, control, holderId, isNew }
-  return runOwned({ attachments: [attach.name], engine, place }, async (owner) => {
+  const { control } = connected
+  return runOwned({ attachments: [attach.name], engine, place: placeOf(connected) }, async (owner) => {
     onProgress(`Attaching to "${attach.workload}"`)
     const attachment = await control.call('attach', attach, { onProgress })
     return runAttached(options, attachment, owner)

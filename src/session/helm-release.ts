@@ -7,6 +7,7 @@ import { type ChartMap, isMap } from '../kube/chart/chart-value.ts'
 import { formatYaml, parseYaml } from '../kube/chart/helm-yaml.ts'
 import { type KubeconfigOptions, loadKubeconfig } from '../kube/kubeconfig.ts'
 import { describeRef, type ObjectRef } from '../kube/object-path.ts'
+import { checkClientConfig } from './check-client-config.ts'
 
 /** Name of the release and of the manager's Deployment; one in a namespace. */
 const RELEASE = 'traffic-manager'
@@ -40,6 +41,7 @@ export async function renderRelease(
 ): Promise<{ chart: Chart; objects: KubernetesObject[]; remembered: KubernetesObject }> {
   const { namespace } = target
   const chart = await loadChart(join(target.root, 'charts', 'tpx'))
+  checkClientValues(values)
   const objects = renderChart(chart, values, { name: RELEASE, namespace, service: 'tpx' })
   const labels = objects[0]?.metadata['labels']
   const remembered = {
@@ -52,6 +54,16 @@ export async function renderRelease(
     },
   }
   return { chart, objects, remembered }
+}
+
+/** Holds the value `client` against the schema of config.yml, which says more than the chart's. @throws TpxError CHART_INVALID */
+function checkClientValues({ client }: ChartMap): void {
+  try {
+    checkClientConfig({ place: () => 'Value "client"', value: client })
+  } catch (error) {
+    if (!(error instanceof TpxError)) throw error
+    throw new TpxError('CHART_INVALID', error.message, { cause: error, hint: error.hint })
+  }
 }
 
 /** The values that the user gave last time; none where nobody knows. */

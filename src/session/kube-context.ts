@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { messageOf, systemCode, TpxError } from '../base/error.ts'
+import { closestTo } from '../kube/closest-name.ts'
 
 /** What a connection is named and labelled by. */
 export type KubeContext = { context: string; namespace: string }
@@ -50,9 +51,12 @@ export function readKubeContext(options: { context: string | undefined; kubeconf
       hint: 'Name one with --context, or run "kubectl config use-context"',
     })
   const found = contexts.find(({ name }) => name === context)
-  if (!found)
-    throw new TpxError('CONTEXT_NOT_FOUND', `The kubeconfig has no context "${context}"`, {
-      hint: `Contexts: ${contexts.map(({ name }) => name).join(', ') || 'none'}`,
+  if (!found) {
+    const names = contexts.map(({ name }) => name).sort()
+    const near = closestTo(context, names)
+    throw new TpxError('CONTEXT_NOT_FOUND', `The kubeconfig "${paths.join(delimiter)}" has no context "${context}"`, {
+      hint: `${near ? `Did you mean "${near}"? ` : ''}Contexts: ${names.join(', ') || 'none'}`,
     })
+  }
   return { context, namespace: options.namespace ?? (found.context?.namespace || 'default') }
 }

@@ -90,7 +90,7 @@ function supervised(file: string, args: string[]): [file: string, args: string[]
 
 /** The link's flags: everybody on this machine may read them. */
 function linkWords(settings: Omit<ConnectionSettings, 'carrier'>, carrier: LinkStart['carrier']): string[] {
-  const { context, impersonate, managerNamespace, name, namespace } = settings
+  const { context, impersonate, linkLogLevel, managerNamespace, name, namespace } = settings
   const flags: [name: string, value: string | undefined][] = [
     ['as', impersonate.as],
     ...(impersonate.asGroups ?? []).map((group): [string, string] => ['as-group', group]),
@@ -99,6 +99,7 @@ function linkWords(settings: Omit<ConnectionSettings, 'carrier'>, carrier: LinkS
     ['connection', name],
     ['context', context],
     ['holder-container', holderName(name)],
+    ['log-level', linkLogLevel],
     ['manager-namespace', managerNamespace],
     ['namespace', namespace],
     ['runtime-dir', runtimeDir(name)],

@@ -55,10 +55,10 @@ export async function openProxy({ engine, onFailure, port, root, use }: ProxyOpt
 async function zoneOf(options: { engine: EngineSource; root: string; use: string }): Promise<ClusterZone> {
   const { control } = await useConnection(options)
   try {
-    const { namespace, session } = await control.call('status', {})
+    const { dns, namespace, routing, session } = await control.call('status', {})
     if (!session) throw new TpxError('MANAGER_UNREACHABLE', 'The traffic-manager has not said yet what the cluster is')
-    const { clusterDomain, podSubnets, serviceSubnets } = session
-    return { clusterDomain, includeSuffixes: [], namespace, subnets: [...serviceSubnets, ...podSubnets] }
+    const { clusterDomain, includeSuffixes } = dns
+    return { clusterDomain, includeSuffixes, namespace, subnets: [...routing.routed, ...routing.virtual.map(({ virtual }) => virtual)] }
   } finally {
     control.close()
   }

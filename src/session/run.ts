@@ -2,11 +2,11 @@ import { runAppContainer } from '../container/app-container.ts'
 import type { ContainerEngine } from '../container/container-engine.ts'
 import type { WrittenFlag } from '../container/docker-run-arguments.ts'
 import { holderName } from '../container/holder-container.ts'
-import { tunnelImage } from '../container/image.ts'
+import { imageOfConnection } from '../container/image.ts'
 import { type EngineSource, useConnection } from './connection.ts'
 import { isGone } from './cluster-dialer.ts'
 import type { Connected } from './connect.ts'
-import { appLabels, type Place, runOwned } from './owned-run.ts'
+import { appLabels, type Place, placeOf, runOwned } from './owned-run.ts'
 
 /** What a throw-away container is made of. */
 export type RunOptions = {
@@ -20,26 +20,27 @@ export type RunOptions = {
 }
 
 /** Image of `tpx run` where none is named: what TPX_RUN_IMAGE says, or the tunnel's, which has sh, node, ip and socat. */
-function defaultRun(command: string[]): { command: string[]; flags: WrittenFlag[]; image: string } {
+async function defaultRun({ command, engine, place }: RunOptions): Promise<{ command: string[]; flags: WrittenFlag[]; image: string }> {
   const image = process.env['TPX_RUN_IMAGE']
   // The tunnel's image would start a tunnel.
   const flags = image ? [] : [{ name: 'entrypoint', value: '', words: ['--entrypoint', ''] }]
-  return { command: command.length > 0 ? command : ['sh'], flags, image: image ?? tunnelImage() }
+  return { command: command.length > 0 ? command : ['sh'], flags, image: image ?? (await imageOfConnection(engine, place.connection)) }
 }
 
 /**
  * Runs a throw-away container in a connection's network namespace.
  * @returns the exit status of `docker run`: the command's own, or 125-127 as Docker has them
  */
-export function runTool({ command, engine, flags, image, place }: RunOptions): Promise<number> {
-  const run = image === undefined ? defaultRun(command) : { command, flags: [], image }
+export async function runTool(options: RunOptions): Promise<number> {
+  const { command, engine, flags, image, place } = options
+  const run = image === undefined ? await defaultRun(options) : { command, flags: [], image }
   // The user's own flags stand last, so that they win.
   const app = [{ name: 'rm', value: 'true', words: ['--rm'] }, ...run.flags, ...flags]
   const environment = { flags: [], pipe: '', skipped: [], variables: {} }
   return runOwned({ attachments: [], engine, place }, (owner) =>
     runAppContainer(
       { app, command: run.command, holder: [], image: run.image },
-      { environment, holderId: place.holderId, labels: appLabels(place.connection, owner), volumes: [] },
+      { environment, holderId: place.holderId, labels: appLabels(place, owner), volumes: [] },
     ),
   )
 }
@@ -68,9 +69,4 @@ export async function placeToRun(options: {
     if (use !== undefined || !isGone(error)) throw error
     return placeOf(await connect())
   }
-}
-
-/** A connection that was just made, or found by its name. */
-export function placeOf({ control, holderId, isNew, settings }: Connected): Place {
-  return { connection: settings.name, control, holderId, isNew }
 }

@@ -34,10 +34,11 @@ export type ConnectionStatus = {
   tunnel: Omit<TunnelStatus, 'attachments' | 'dns' | 'legs'> | null
 }
 
-const ENGINE_LIMIT_MS = 2000
-const LINK_LIMIT_MS = 2000
-const TUNNEL_LIMIT_MS = 2000
-const RESTART_LIMIT_MS = 2500
+/** How long the engine, the link and the tunnel are each waited for. */
+const LIMIT_MS = 2000
+/** How long a dead link is left to its supervisor. */
+const SUPERVISOR_MS = 1500
+const RESTART_LIMIT_MS = 3500
 /** After a restart of a link that failed. */
 const RESTART_PAUSE_MS = 3000
 
@@ -51,6 +52,8 @@ export type StatusOptions = {
   engine: EngineSource
   /** An answer of the engine that is younger is believed, milliseconds; 0 for a single look. */
   engineMaxAgeMs: number
+  /** How long the engine, the link and the tunnel are each waited for; default 2 s. */
+  limitMs?: number
   root: string
   use: string | undefined
 }
@@ -62,6 +65,7 @@ type Asked = { legs: StatusLeg[]; link: LinkStatus | null; tunnel: TunnelStatus 
 /** Looks at all legs of the connections; every question has a limit, so that a look is short whatever hangs. */
 export class StatusProbe {
   readonly #clock = new StateClock()
+  readonly #limitMs: number
   readonly #options: StatusOptions
   readonly #restarts = new Map<string, Restart>()
   #engineLeg: StatusLeg = { name: 'engine', state: 'unknown' }
@@ -70,7 +74,8 @@ export class StatusProbe {
   #listedAt = -Infinity
   #listing: Promise<void> | undefined
 
-  constructor(options: StatusOptions) {
+  constructor({ limitMs = LIMIT_MS, ...options }: StatusOptions) {
+    this.#limitMs = limitMs
     this.#options = options
   }
 
@@ -95,11 +100,11 @@ export class StatusProbe {
     this.#listing ??= this.#list().finally(() => (this.#listing = undefined))
     const isAnswered = await within(
       this.#listing.then(() => true),
-      ENGINE_LIMIT_MS,
+      this.#limitMs,
     )
     if (!isAnswered)
       this.#lose(
-        new TpxError('DOCKER_UNREACHABLE', `The Docker Engine has not answered for ${ENGINE_LIMIT_MS / 1000} s`, {
+        new TpxError('DOCKER_UNREACHABLE', `The Docker Engine has not answered for ${this.#limitMs / 1000} s`, {
           hint: 'See what "docker info" says',
         }),
       )
@@ -130,7 +135,7 @@ export class StatusProbe {
     const known: Known[] = this.#known.filter(isMeant)
     if (!this.#engineError) return known
     const names = runtimeConnections().filter((name) => !this.#known.some(({ settings }) => settings.name === name))
-    const alive = await Promise.all(names.map((name) => settingsOfLink(name)))
+    const alive = await Promise.all(names.map((name) => settingsOfLink(name, this.#limitMs)))
     return [...known, ...alive.flatMap((settings) => (settings ? [{ settings }] : [])).filter(isMeant)]
   }
 
@@ -163,10 +168,10 @@ export class StatusProbe {
 
   async #ask(known: Known): Promise<Asked> {
     const { name } = known.settings
-    const control = (await within(openControl(name), LINK_LIMIT_MS)) ?? (await this.#startLink(known))
+    const control = (await within(openControl(name), this.#limitMs)) ?? (await this.#startLink(known))
     if (!control) return behindLink(this.#startingLeg(name))
     try {
-      return await askLink(control, known.settings.name)
+      return await askLink(control, known.settings.name, this.#limitMs)
     } finally {
       control.close()
     }
@@ -180,8 +185,7 @@ export class StatusProbe {
     const isDue = !last || (last.endedAt !== null && performance.now() - last.endedAt > RESTART_PAUSE_MS)
     if (isDue && containers) {
       const restart: Restart = { endedAt: null, error: null, work: Promise.resolve() }
-      restart.work = restartLink({ containers, settings }, this.#options.root)
-        .then((control) => control.close())
+      restart.work = this.#restart({ containers, settings })
         .catch((error: unknown) => void (restart.error = asTpxError(error)))
         .finally(() => (restart.endedAt = performance.now()))
       this.#restarts.set(name, restart)
@@ -190,6 +194,17 @@ export class StatusProbe {
     if (!restart) return undefined
     await within(restart.work, RESTART_LIMIT_MS)
     return restart.endedAt === null || restart.error ? undefined : openControl(name)
+  }
+
+  /** Only what stays dead: a supervisor may be at it, or somebody who ends the connection. */
+  async #restart({ containers, settings }: Connection): Promise<void> {
+    await sleep(SUPERVISOR_MS)
+    const alive = await openControl(settings.name)
+    if (alive) return alive.close()
+    const isThere = (await listConnections(await this.#options.engine())).some((one) => one.settings.name === settings.name)
+    if (!isThere) return
+    const control = await restartLink({ containers, settings }, this.#options.root)
+    control.close()
   }
 
   #startingLeg(name: string): StatusLeg {
@@ -209,24 +224,28 @@ function lastProvenMs(tunnel: TunnelStatus | null): number | null {
 }
 
 /** Link and tunnel are asked side by side, and a tunnel that the link does not see is not waited for. */
-async function askLink(control: ControlClient, connection: string): Promise<Asked> {
+async function askLink(control: ControlClient, connection: string, limitMs: number): Promise<Asked> {
   const began = performance.now()
-  const asking = control.call('status', {})
+  let failure = ''
+  const asking = control.call('status', {}).catch((error: unknown) => {
+    failure = `: ${asTpxError(error).message}`
+    throw error
+  })
   asking.catch(() => {})
-  const link = await within(control.call('link.status', {}), LINK_LIMIT_MS)
+  const link = await within(control.call('link.status', {}), limitMs)
   if (!link)
     return behindLink({
-      detail: `The link process has not answered for ${LINK_LIMIT_MS / 1000} s`,
+      detail: `The link process has not answered for ${limitMs / 1000} s`,
       name: 'link',
       next: `End it with: pkill -9 -f 'link.cjs.*--connection=${connection} '; any tpx command starts it again`,
       state: 'down',
     })
   const linkLeg: StatusLeg = { name: 'link', roundTripMs: tenths(performance.now() - began), state: 'up' }
   const isTunnelUp = link.legs.some(({ name, state }) => name === 'tunnel' && state === 'up')
-  const tunnel = isTunnelUp ? await within(asking, TUNNEL_LIMIT_MS) : undefined
+  const tunnel = isTunnelUp ? await within(asking, limitMs) : undefined
   if (tunnel) return { legs: [linkLeg, ...link.legs, ...tunnel.legs], link, tunnel }
   const silent: StatusLeg = {
-    detail: `The tunnel container has not answered for ${TUNNEL_LIMIT_MS / 1000} s`,
+    detail: failure ? `The tunnel container does not answer${failure}` : `The tunnel container has not answered for ${limitMs / 1000} s`,
     name: 'tunnel',
     next: `docker restart tpx-${connection}-tunnel`,
     state: 'down',
@@ -241,14 +260,14 @@ function behindLink(leg: StatusLeg): Asked {
   return { legs: [leg, ...unknown], link: null, tunnel: null }
 }
 
-async function settingsOfLink(name: string): Promise<ConnectionSettings | undefined> {
-  const control = await within(openControl(name), LINK_LIMIT_MS)
+async function settingsOfLink(name: string, limitMs: number): Promise<ConnectionSettings | undefined> {
+  const control = await within(openControl(name), limitMs)
   if (!control) return undefined
-  const link = await within(control.call('link.status', {}), LINK_LIMIT_MS)
+  const link = await within(control.call('link.status', {}), limitMs)
   control.close()
   if (!link) return undefined
   const { carrier, context, managerNamespace, namespace } = link
-  return { carrier, context, impersonate: {}, kubeconfig: '', managerNamespace, name, namespace }
+  return { carrier, context, impersonate: {}, kubeconfig: '', linkLogLevel: '', managerNamespace, name, namespace }
 }
 
 const WATCH_MS = 1000

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../base/logger.ts'
+import { checkDestination, dialerWith } from '../outbound/dialer.ts'
 import { agentServer } from './agent-service.ts'
 import { AttachmentTable } from './attachment-table.ts'
 import { ClientApi } from './client-api.ts'
@@ -28,7 +29,8 @@ export async function startAgent(settings: Settings, logger: Logger): Promise<Ru
   const relays = containers.flatMap(({ name, ports }) =>
     ports.map((port) => new PortRelay({ logger, podIp: settings.podIp, port, route: () => table.route(name, port.containerPort) })),
   )
-  const api = new ClientApi({ containers, logger, port: apiPort, server: agentServer(openResolver(), searchList()), table })
+  const dialer = dialerWith(checkDestination)
+  const api = new ClientApi({ containers, dialer, logger, port: apiPort, server: agentServer(openResolver(), searchList()), table })
   await Promise.all([...relays.map((relay) => relay.listen()), api.listen()])
 
   const end = new AbortController()

@@ -3,11 +3,15 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { Mux } from '../wire/mux.ts'
 
-/** One attachment of a port of this Pod. `key` is the bearer of its owner: never log it. */
+/**
+ * One attachment of a port of this Pod, or the right to have this Pod dial (`outbound`, without container and port). `key` is the bearer
+ * of its owner: never log it.
+ */
 export type Attachment = {
   container: string
   containerPort: number
   id: string
+  kind: 'intercept' | 'outbound'
   key: string
   targetHost: string
   targetPort: number

@@ -1,5 +1,5 @@
 // Pure: what the manager's list of intercepts means to this Pod.
-import { STREAM_KEY } from '../wire/versions.ts'
+import { OUTBOUND_MECHANISM, STREAM_KEY } from '../wire/versions.ts'
 import type { AgentContainer, AgentMount } from '../wire/agent-config.ts'
 import { type InterceptInfo, InterceptDispositionType as Disposition, type ReviewInterceptRequest } from '../wire/generated/manager_pb.ts'
 import type { Attachment } from './attachment-table.ts'
@@ -24,7 +24,7 @@ export function understand(intercepts: readonly InterceptInfo[], settings: Setti
   const inForce = ours.filter(({ disposition }) => disposition === Disposition.WAITING || disposition === Disposition.ACTIVE)
   return {
     attachments: inForce
-      .filter((intercept) => refusalOf(intercept, settings) === undefined)
+      .filter((intercept) => (isOutbound(intercept) ? keyOf(intercept) !== '' : refusalOf(intercept, settings) === undefined))
       .map((intercept) => attachmentOf(intercept, settings)),
     removed: new Set(ours.filter(({ disposition }) => disposition === Disposition.REMOVED).map((intercept) => keyOf(intercept))),
     waiting: inForce.filter(({ disposition }) => disposition === Disposition.WAITING),
@@ -72,17 +72,23 @@ function containerOf({ spec }: InterceptInfo, { config }: Settings): AgentContai
   )
 }
 
+function isOutbound({ spec }: InterceptInfo): boolean {
+  return spec?.mechanism === OUTBOUND_MECHANISM
+}
+
 function keyOf({ metadata }: InterceptInfo): string {
   return metadata[STREAM_KEY] ?? ''
 }
 
 function attachmentOf(intercept: InterceptInfo, settings: Settings): Attachment {
   const { spec } = intercept
+  const isForDialing = isOutbound(intercept)
   return {
-    container: containerOf(intercept, settings)?.name ?? '',
-    containerPort: spec?.containerPort ?? 0,
+    container: isForDialing ? '' : (containerOf(intercept, settings)?.name ?? ''),
+    containerPort: isForDialing ? 0 : (spec?.containerPort ?? 0),
     id: intercept.id,
     key: keyOf(intercept),
+    kind: isForDialing ? 'outbound' : 'intercept',
     targetHost: spec?.targetHost || '127.0.0.1',
     targetPort: spec?.targetPort || (spec?.containerPort ?? 0),
   }

@@ -1,11 +1,12 @@
 import type { Pod } from './kubernetes-objects.ts'
+import { WANTED_ANNOTATION } from '../base/annotations.ts'
 import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import type { RolloutAccess, WorkloadKind, WorkloadRef } from './cluster-access.ts'
 import { type AgentSettings, hasAgent, inject } from './inject.ts'
 import type { JsonPatchOperation } from './json-patch.ts'
 import { ownerOf } from './pod-owner.ts'
-import { Rollout, type RolloutTimes, WANTED_ANNOTATION } from './rollout.ts'
+import { Rollout, type RolloutTimes } from './rollout.ts'
 
 /** Telepresence's annotation of a Pod template that always wants an agent; its value is "enabled". */
 const ENABLED_ANNOTATION = 'telepresence.io/inject-traffic-agent'

@@ -40,7 +40,7 @@ async function checkIdentity(info: AgentInfo, identity: PodIdentity, workloadOfP
 
 function snapshotFor(state: State, agent: AgentSession) {
   const live = state.attachmentsFor(agent).filter(({ disposition }) => SHOWN.has(disposition))
-  const intercepts = [...live, ...state.removedFor(agent)].map(infoForAgent)
+  const intercepts = [...[...live, ...state.removedFor(agent)].map(infoForAgent), ...state.outbound.forAgent(agent)]
   return create(InterceptInfoSnapshotSchema, { intercepts: intercepts.sort((a, b) => a.id.localeCompare(b.id)) })
 }
 

@@ -10,7 +10,7 @@ import {
   PreparedInterceptSchema,
 } from '../wire/generated/manager_pb.ts'
 import { toStatus } from '../wire/grpc.ts'
-import { STREAM_KEY_WISH } from '../wire/versions.ts'
+import { OUTBOUND_KEY_METADATA, STREAM_KEY_WISH } from '../wire/versions.ts'
 import { type Attachment, infoForClient, workloadOf } from './attachment.ts'
 import type { CallContext, HandlerFactory, Handlers } from './grpc-handlers.ts'
 import type { ManagerPorts } from './manager-ports.ts'
@@ -164,6 +164,12 @@ export function attachmentService(ports: ManagerPorts, handle: HandlerFactory): 
       const wanted = { kind: '', name, namespace: client.info.namespace }
       const signal = AbortSignal.any([context.signal, client.ended])
       const workload = await ports.injector.ensureAgent(wanted, { signal })
+      signal.throwIfAborted()
+      const [key] = context.metadata.get(OUTBOUND_KEY_METADATA)
+      if (key !== undefined) {
+        state.outbound.grant(client, workload, String(key))
+        context.trailer.set(OUTBOUND_KEY_METADATA, 'taken')
+      }
       return create(AgentInfoSnapshotSchema, { agents: state.agentsOf(workload).map(({ info }) => info) })
     }),
   }

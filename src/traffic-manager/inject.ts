@@ -1,5 +1,6 @@
 import { dirname } from 'node:path/posix'
 import type { Container, EnvVar, Pod, PodSpec, ResourceRequirements, SecurityContext, Service } from './kubernetes-objects.ts'
+import { INJECTED_ANNOTATION } from '../base/annotations.ts'
 import { TpxError } from '../base/error.ts'
 import { VERSION } from '../base/version.ts'
 import { AGENT_CONFIG_VARIABLE, AGENT_TOKEN_PATH, type AgentConfig, POD_IP_VARIABLE } from '../wire/agent-config.ts'
@@ -8,9 +9,6 @@ import { copyEnvironment, expressionRewriter } from './inject-environment.ts'
 import { takePorts } from './inject-ports.ts'
 import { copyMounts } from './inject-volumes.ts'
 import { append, type JsonPatchOperation, setKey } from './json-patch.ts'
-
-/** Annotation of an injected Pod: the version that did it. */
-export const INJECTED_ANNOTATION = 'tpx.dev/injected'
 
 /** What all agents of an installation have in common. */
 export type AgentSettings = {

@@ -2,7 +2,7 @@
 import type { Logger } from '../base/logger.ts'
 import type { ClusterInfo } from '../wire/generated/manager_pb.ts'
 import type { Changes } from './changes.ts'
-import type { Dialer } from './dialer.ts'
+import type { Dialer } from '../outbound/dialer.ts'
 import type { NameLookup } from './name-lookup.ts'
 import type { State } from './state.ts'
 import type { Target, TargetRequest } from './target.ts'
@@ -29,6 +29,8 @@ export type Workloads = { readonly changes: Changes; readonly error: unknown; re
 export type ManagerPorts = {
   /** Image of the traffic-agent; empty when there is no injector. */
   agentImage: string
+  /** What clients are given as defaults, YAML. */
+  clientConfig: { readonly ready: Promise<void>; readonly text: string }
   clusterInfo: { readonly changes: Changes; readonly ready: Promise<void>; snapshot(): ClusterInfo }
   dialer: Dialer
   injector: Injector

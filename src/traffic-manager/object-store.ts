@@ -28,11 +28,14 @@ export class ObjectStore<T extends KubernetesObject, V> {
   readonly #kubernetes: Kubernetes
   readonly #onChange: () => void
   readonly #path: string
+  readonly #selector: string
   readonly #project: (object: T) => V | undefined
   #settle!: () => void
   #values = new Map<string, V>()
 
+  /** @param options `fieldSelector`: narrows the list, as in `metadata.name=one` */
   constructor(options: {
+    fieldSelector?: string
     kubernetes: Kubernetes
     logger: Logger
     onChange: () => void
@@ -42,6 +45,7 @@ export class ObjectStore<T extends KubernetesObject, V> {
     this.#kubernetes = options.kubernetes
     this.#onChange = options.onChange
     this.#path = options.path
+    this.#selector = options.fieldSelector === undefined ? '' : `&fieldSelector=${encodeURIComponent(options.fieldSelector)}`
     this.#project = options.project
     this.settled = new Promise((resolve) => (this.#settle = resolve))
     const onError = (error: unknown): void => {
@@ -69,7 +73,7 @@ export class ObjectStore<T extends KubernetesObject, V> {
     this.#onChange()
     const { signal } = this.#controller
     while (!signal.aborted) {
-      const query = `watch=true&allowWatchBookmarks=true&timeoutSeconds=${WATCH_SECONDS}&resourceVersion=${encodeURIComponent(version)}`
+      const query = `watch=true&allowWatchBookmarks=true&timeoutSeconds=${WATCH_SECONDS}&resourceVersion=${encodeURIComponent(version)}${this.#selector}`
       const began = performance.now()
       const limit = AbortSignal.any([signal, AbortSignal.timeout((WATCH_SECONDS + 30) * 1000)])
       await this.#kubernetes.watch(`${this.#path}?${query}`, (event) => (version = this.#apply(event) ?? version), limit)
@@ -83,7 +87,8 @@ export class ObjectStore<T extends KubernetesObject, V> {
   async #list(): Promise<string> {
     const fresh = new Map<string, V>()
     for (let next = ''; ;) {
-      const page = await this.#kubernetes.get<List<T>>(`${this.#path}?limit=${PAGE}${next && `&continue=${encodeURIComponent(next)}`}`)
+      const query = `limit=${PAGE}${this.#selector}${next && `&continue=${encodeURIComponent(next)}`}`
+      const page = await this.#kubernetes.get<List<T>>(`${this.#path}?${query}`)
       for (const item of page.items) {
         const value = this.#project(item)
         if (value !== undefined) fresh.set(keyOf(item), value)

@@ -1,9 +1,9 @@
 // Manager.Tunnel of a Telepresence client: the manager dials. tpx's own clients use data-session.ts.
 import type { Socket } from 'node:net'
 import type { StreamInfo } from '../wire/tunnel-message.ts'
-import { DIAL_TIMEOUT_MS, type Dialer, UDP_IDLE_MS } from './dialer.ts'
+import { DIAL_TIMEOUT_MS, type Dialer, UDP_IDLE_MS } from '../outbound/dialer.ts'
 import type { TunnelEnd } from './tunnel-end.ts'
-import { UdpFlow } from './udp-flow.ts'
+import { UdpFlow } from '../outbound/udp-flow.ts'
 
 /** Dials what the client asked for and copies until both directions ended. Answers dialReject when it cannot. */
 export async function serveOutbound(end: TunnelEnd, info: StreamInfo, dialer: Dialer): Promise<void> {

@@ -7,10 +7,11 @@ import { AgentInjector } from './agent-injector.ts'
 import { listenForAgents } from './agent-listener.ts'
 import { loadCertificates, patchWebhookCaBundle } from './certificates.ts'
 import { listenForClients } from './client-listener.ts'
+import { ClientConfigSource } from './client-config-source.ts'
 import { ClusterApi } from './cluster-api.ts'
 import { namespaceUid, workloadOfPod } from './cluster-identity.ts'
 import { ClusterInfoSource } from './cluster-info.ts'
-import { checkDestination, dialerWith } from './dialer.ts'
+import { checkDestination, dialerWith } from '../outbound/dialer.ts'
 import { dnsClient } from './dns-client.ts'
 import { injectorAdapter } from './injector-adapter.ts'
 import { KubernetesApi } from './kubernetes-api.ts'
@@ -19,6 +20,7 @@ import { NameLookup } from './name-lookup.ts'
 import type { Settings } from './settings.ts'
 import { State } from './state.ts'
 import { TunnelRelay } from './tunnel-relay.ts'
+import { webhookScope } from './webhook-scope.ts'
 import { WorkloadWatches } from './workload-watch.ts'
 
 /** How often silent sessions are looked for. */
@@ -38,7 +40,7 @@ export async function startProgram(settings: Settings, kubeConfig: KubeConfig, l
   const { cluster, kubernetes } = parts
   const certificates = await loadCertificates({ namespace: settings.namespace, secrets: cluster })
   const injector = new AgentInjector({ agent: agentSettings(settings, certificates.ca), cluster, logger })
-  const { clusterInfo, ports } = await makePorts(parts, injector)
+  const { close, ports } = await makePorts(parts, injector)
   const expiry = setInterval(() => logExpired(ports.state.expire(), logger), EXPIRY_MS)
 
   const access = { authenticate: agentAuthenticator(kubernetes), workloadOfPod: workloadOfPod(kubernetes, cluster) }
@@ -56,7 +58,7 @@ export async function startProgram(settings: Settings, kubeConfig: KubeConfig, l
       clearInterval(expiry)
       await clients.close()
       await agents.close()
-      clusterInfo.close()
+      close()
     },
   }
 }
@@ -75,12 +77,18 @@ function agentSettings(settings: Settings, managerCa: string) {
 
 async function makePorts({ cluster, kubernetes, logger, settings }: Parts, injector: AgentInjector) {
   const state = new State()
-  const clusterInfo = new ClusterInfoSource(settings, kubernetes, logger)
+  const clientConfig = new ClientConfigSource(kubernetes, settings.namespace, logger)
+  const clusterInfo = new ClusterInfoSource(settings, clientConfig, { kubernetes, logger })
   const ports: ManagerPorts = {
     agentImage: settings.agentImage,
+    clientConfig,
     clusterInfo,
     dialer: dialerWith(checkDestination),
-    injector: injectorAdapter(injector, cluster, state),
+    injector: injectorAdapter(injector, {
+      checkScope: webhookScope({ kubernetes, managerNamespace: settings.namespace, webhooks: cluster }),
+      cluster,
+      state,
+    }),
     logger,
     managerInstallId: (await namespaceUid(kubernetes, settings.namespace)) ?? '',
     names: new NameLookup({ clusterDomain: settings.clusterDomain, resolve: dnsClient(settings.nameservers) }),
@@ -94,7 +102,11 @@ async function makePorts({ cluster, kubernetes, logger, settings }: Parts, injec
     state,
     workloads: new WorkloadWatches(kubernetes, logger),
   }
-  return { clusterInfo, ports }
+  const close = (): void => {
+    clusterInfo.close()
+    clientConfig.close()
+  }
+  return { close, ports }
 }
 
 function logExpired({ agents, clients }: ReturnType<State['expire']>, logger: Logger): void {

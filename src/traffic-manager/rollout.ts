@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pod } from './kubernetes-objects.ts'
+import { WANTED_ANNOTATION } from '../base/annotations.ts'
 import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { pollUntil } from '../base/retry.ts'
@@ -9,8 +10,6 @@ import { agentConfigOf, hasAgent } from './inject.ts'
 import { type JsonPatchOperation, pointer } from './json-patch.ts'
 import { failureOf, isAbout, type PodFailure } from './pod-failure.ts'
 
-/** Annotation of a Pod template that wants an agent. Its value, a time, makes the roll-out; its presence is the want, and outlives the manager. */
-export const WANTED_ANNOTATION = 'tpx.dev/restartedAt'
 const ANNOTATION_PATH = pointer('spec', 'template', 'metadata', 'annotations', WANTED_ANNOTATION)
 
 /** Requests that may fail in a row before a roll-out is given up. */

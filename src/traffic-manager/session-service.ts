@@ -38,7 +38,10 @@ export function sessionService(ports: ManagerPorts, handle: HandlerFactory): Han
       return create(AgentImageFQNSchema, { fQN: ports.agentImage })
     }),
 
-    getClientConfig: handle.unary(method.getClientConfig, () => create(CLIConfigSchema)),
+    getClientConfig: handle.unary(method.getClientConfig, async () => {
+      await ports.clientConfig.ready
+      return create(CLIConfigSchema, { configYaml: Buffer.from(ports.clientConfig.text) })
+    }),
 
     getTelepresenceAPI: handle.unary(method.getTelepresenceAPI, () => create(TelepresenceAPIInfoSchema, { port: 0 })),
 

@@ -10,6 +10,7 @@ import {
 import { type Attachment, servingReview, workloadOf } from './attachment.ts'
 import { checkConflict, isAbandoned, samePort } from './attachment-conflict.ts'
 import { Changes } from './changes.ts'
+import { OutboundGrants } from './outbound-grants.ts'
 import { type Clock, SessionRegistry } from './session-registry.ts'
 import { type AgentSession, type ClientSession, type PodIdentity, servesWorkload, type WorkloadName } from './sessions.ts'
 
@@ -27,6 +28,7 @@ export class State {
   /** Tells that agents or attachments changed. */
   readonly changes = new Changes()
   readonly clients: SessionRegistry<ClientSession>
+  readonly outbound = new OutboundGrants(this.changes)
   readonly #attachments = new Set<Attachment>()
   readonly #clock: Clock
   #removed: Attachment[] = []

@@ -33,9 +33,9 @@ export function contains(subnet: Subnet, address: Buffer): boolean {
   return address.length === subnet.bytes.length && masked(address, subnet.prefix).bytes.equals(subnet.bytes)
 }
 
-/** The block of {@link COVER_PREFIX} around an address; undefined when one of `known` has it already. */
-export function coverAddress(address: string, known: Subnet[]): Subnet | undefined {
+/** The block around an address; undefined when one of `known` has it already. @param prefix lengths by number of address bytes */
+export function coverAddress(address: string, known: Subnet[], prefix: Record<4 | 16, number> = COVER_PREFIX): Subnet | undefined {
   const bytes = addressBytes(address)
   if (known.some((subnet) => contains(subnet, bytes))) return undefined
-  return masked(bytes, COVER_PREFIX[bytes.length as 4 | 16])
+  return masked(bytes, prefix[bytes.length as 4 | 16])
 }

@@ -1,23 +1,24 @@
 import { messageOf, TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
+import { CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
 import type { Attachment, AttachParams, TunnelSnapshot } from '../wire/control.ts'
 import { InterceptDispositionType as Disposition, type InterceptInfo } from '../wire/generated/manager_pb.ts'
 import type { Carrier } from './carrier.ts'
+import type { ClientSettings } from './client-settings.ts'
 import { createIntercept, type Engagement, findIntercept, prepare, removeIntercept, waitActive } from './engage.ts'
 import { HeldAttachment } from './held-attachment.ts'
 import type { Reach } from './inbound-sessions.ts'
 import type { ManagerSession } from './manager-session.ts'
 import type { Settings } from './settings.ts'
 
-const ATTACH_LIMIT_MS = 60_000
 const SHORT_BREAK_MS = 5000
 const RESTORE_BACKOFF = { firstMs: 100, mostMs: 5000 }
 
 type Progress = (text: string) => void
 type Options = {
-  attachLimitMs?: number
   carrier: Carrier
+  client: ClientSettings
   graceMs: () => number
   logger: Logger
   manager: ManagerSession
@@ -91,7 +92,8 @@ export class Attachments {
     const { name } = params
     if (this.#held.has(name))
       throw new TpxError('ATTACHMENT_EXISTS', `There is an attachment "${name}" already`, { hint: `tpx leave ${name}` })
-    const held = new HeldAttachment(params)
+    const localPort = params.localPort ?? this.#options.client.value.intercept?.defaultPort ?? null
+    const held = new HeldAttachment({ ...params, localPort })
     this.#held.set(name, held)
     try {
       await this.#removals.get(name)
@@ -120,8 +122,13 @@ export class Attachments {
     await Promise.all([...this.#held.values()].map((held) => this.#drop(held)))
   }
 
+  get #attachLimitMs(): number {
+    return this.#options.client.value.timeouts?.intercept ?? CLIENT_CONFIG_DEFAULTS.timeouts.intercept
+  }
+
   async #engage(held: HeldAttachment, progress: Progress): Promise<void> {
-    const { attachLimitMs = ATTACH_LIMIT_MS, settings } = this.#options
+    const { settings } = this.#options
+    const attachLimitMs = this.#attachLimitMs
     const texts = onlyNew(progress)
     const limit = AbortSignal.timeout(attachLimitMs)
     try {
@@ -181,7 +188,7 @@ export class Attachments {
       held.activate(
         await waitActive(manager, engagement, {
           onWaiting: () => {},
-          signal: AbortSignal.any([signal, AbortSignal.timeout(ATTACH_LIMIT_MS)]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(this.#attachLimitMs)]),
         }),
       )
       held.follow(manager.agentPods.value)

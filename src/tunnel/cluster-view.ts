@@ -1,8 +1,8 @@
+import type { ClientConfig } from '../wire/client-config.ts'
 import type { ClusterInfo, IPNet } from '../wire/generated/manager_pb.ts'
 
 /** What the manager says about the cluster, as the network and the DNS need it. */
 export type ClusterView = {
-  alsoProxySubnets: string[]
   clusterDomain: string
   excludeSuffixes: string[]
   includeSuffixes: string[]
@@ -35,7 +35,6 @@ const present = (texts: (string | undefined)[]): string[] => [...new Set(texts.f
 export function clusterView(info: ClusterInfo, defaultDomain: string): ClusterView {
   const cidrs = present(info.serviceCidrs.map(formatCidr))
   return {
-    alsoProxySubnets: present((info.routing?.alsoProxySubnets ?? []).map(formatNet)),
     clusterDomain: (info.dns?.clusterDomain || defaultDomain).replaceAll(/^\.|\.$/g, '').toLowerCase(),
     excludeSuffixes: info.dns?.excludeSuffixes ?? [],
     includeSuffixes: info.dns?.includeSuffixes ?? [],
@@ -44,7 +43,19 @@ export function clusterView(info: ClusterInfo, defaultDomain: string): ClusterVi
   }
 }
 
-/** Every CIDR that leads to the cluster. */
-export function allSubnets(view: ClusterView): string[] {
-  return [...new Set([...view.serviceSubnets, ...view.podSubnets, ...view.alsoProxySubnets])]
+/** What a ClusterInfo says of a client's settings: the same as GetClientConfig, for Telepresence's clients before 2.21. */
+export function clientConfigOf({ dns, routing }: ClusterInfo): ClientConfig {
+  const suffixes = { excludeSuffixes: dns?.excludeSuffixes ?? [], includeSuffixes: dns?.includeSuffixes ?? [] }
+  const subnets = {
+    allowConflictingSubnets: present((routing?.allowConflictingSubnets ?? []).map(formatNet)),
+    alsoProxySubnets: present((routing?.alsoProxySubnets ?? []).map(formatNet)),
+    neverProxySubnets: present((routing?.neverProxySubnets ?? []).map(formatNet)),
+  }
+  return { ...sectionOf('dns', suffixes), ...sectionOf('routing', subnets) }
+}
+
+/** What is said of a section; an empty list says nothing. */
+function sectionOf(name: string, lists: Record<string, string[]>): ClientConfig {
+  const said = Object.entries(lists).filter(([, list]) => list.length > 0)
+  return said.length > 0 ? { [name]: Object.fromEntries(said) } : {}
 }

@@ -5,6 +5,7 @@ import { keepTrying } from '../base/retry.ts'
 import { VERSION } from '../base/version.ts'
 import { once } from 'node:events'
 import type {
+  Attachment,
   ControlMethod,
   ControlMethods,
   DnsStatus,
@@ -16,11 +17,15 @@ import type {
   TunnelStatus,
 } from '../wire/control.ts'
 import { serveControl } from '../wire/control-channel.ts'
+import { describeConflict } from '../wire/describe-conflict.ts'
 import type { Attachments } from './attachments.ts'
 import type { Carrier } from './carrier.ts'
+import type { ClientSettings } from './client-settings.ts'
 import type { DataSession } from './data-session.ts'
 import type { ManagerSession } from './manager-session.ts'
 import type { Readiness } from './readiness.ts'
+import type { Routing } from './routing.ts'
+import { translateLiterals } from './address-translation.ts'
 import type { Settings } from './settings.ts'
 import type { StatusLegs } from './status-legs.ts'
 import type { WorkloadList } from './workload-list.ts'
@@ -31,6 +36,7 @@ const RESUME_LIMIT_MS = 1000
 
 type Options = {
   attachments: Attachments
+  client: ClientSettings
   data: DataSession
   /** Opens the stream that the link asks for. */
   dial: (id: string) => Promise<void>
@@ -43,6 +49,7 @@ type Options = {
   /** Called once: with what to go on from, or null; the session begins then. */
   onResume: (snapshot: TunnelSnapshot | null) => void
   readiness: Readiness
+  routing: Routing
   settings: Settings
   traceName: (params: DnsTraceParams) => Promise<DnsTrace>
   workloads: WorkloadList
@@ -61,20 +68,26 @@ export class ControlService {
 
   constructor(options: Options) {
     this.#options = options
-    const { attachments, settings, workloads } = options
+    const { attachments, routing, settings, workloads } = options
     this.#handlers = {
-      attach: (params, progress) => attachments.attach(params, progress),
+      attach: async (params, progress) => this.#translated(await attachments.attach(params, progress)),
+      config: async () => ({ client: options.client.client, manager: options.client.manager }),
       connect: ({ timeoutMs }, progress) => this.#connect(timeoutMs, progress),
       dial: async ({ id }) => {
         await options.dial(id)
         return {}
       },
       'dns-trace': (params) => options.traceName(params),
+      host: async (facts) => (routing.setHost(facts), {}),
       leave: async ({ name }) => ({ mount: await attachments.leave(name) }),
       list: ({ namespace }) => workloads.list(namespace ?? settings.namespace),
       quit: () => this.#quit(),
       resume: async ({ snapshot }) => this.#resume(snapshot),
-      snapshot: async () => ({ attachments: attachments.snapshot(), sessionId: options.manager.state.value.sessionId }),
+      snapshot: async () => ({
+        attachments: attachments.snapshot(),
+        sessionId: options.manager.state.value.sessionId,
+        virtual: routing.snapshot(),
+      }),
       status: async () => this.status(),
     }
   }
@@ -126,6 +139,7 @@ export class ControlService {
       namespace: settings.namespace,
       residentBytes: process.memoryUsage.rss(),
       roundTripMs: manager.roundTripMs === null ? null : Math.round(manager.roundTripMs * 100) / 100,
+      routing: this.#options.routing.status(),
       session: this.#session(),
       version: VERSION,
     }
@@ -160,9 +174,17 @@ export class ControlService {
         new TpxError('MANAGER_UNREACHABLE', `Not connected after ${timeoutMs / 1000} s: ${readiness.missing() ?? ''}`)
       )
     }
+    const { conflicts, virtual } = this.#options.routing.status()
+    for (const conflict of conflicts) progress(describeConflict(conflict, virtual))
     const session = this.#session()
     if (!session) throw new TpxError('MANAGER_UNREACHABLE', 'The traffic-manager has said nothing about the cluster')
     return session
+  }
+
+  /** Literal addresses in the environment as the app must use them. */
+  #translated(attachment: Attachment): Attachment {
+    const { addresses } = this.#options.routing
+    return { ...attachment, environment: translateLiterals(attachment.environment, (real) => addresses.toVirtual(real)) }
   }
 
   #resume(snapshot: TunnelSnapshot | null): Record<string, never> {

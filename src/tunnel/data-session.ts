@@ -5,7 +5,8 @@ import { DialError, type Mux } from '../wire/mux.ts'
 import type { MuxStream } from '../wire/mux-stream.ts'
 import type { Carrier } from './carrier.ts'
 import { Cell } from './cell.ts'
-import type { Destination, Dialer, UdpFlow, UdpHandlers } from './dialer.ts'
+import type { Destination, Dialer, EchoFlow, EchoHandlers, UdpFlow, UdpHandlers } from './dialer.ts'
+import { EchoStream } from './echo-stream.ts'
 import { type ManagerSession, managerTarget } from './manager-session.ts'
 import { PipeKeeper, type PipeStatus } from './pipe-keeper.ts'
 import { UdpStream } from './udp-stream.ts'
@@ -67,6 +68,12 @@ export class DataSession implements Dialer {
     const open = async (signal: AbortSignal): Promise<MuxStream> =>
       this.#open(await this.#mux(signal), { destination: hostPort(destination), protocol: 'udp' }, signal)
     return new UdpStream(open, handlers)
+  }
+
+  echo(address: string, handlers: EchoHandlers): EchoFlow {
+    const open = async (signal: AbortSignal): Promise<MuxStream> =>
+      this.#open(await this.#mux(signal), { destination: { host: address, port: 0 }, protocol: 'icmp' }, signal)
+    return new EchoStream(open, handlers)
   }
 
   /** A dial that is under way when the strand is lost goes on over the next, but not for long: whoever connects has no patience. */

@@ -19,8 +19,27 @@ export type UdpHandlers = {
   onClose: (errorCode?: string) => void
 }
 
+/** What pings towards the cluster tell their owner. */
+export type EchoHandlers = {
+  /** The flow is over. `errorCode`: EACCES when the far side may not send pings; otherwise as of {@link UdpHandlers.onClose}. */
+  onClose: (errorCode?: string) => void
+  /** A request was not delivered. `code` is a system error code. */
+  onError: (sequence: number, code: string) => void
+  onReply: (sequence: number, data: Uint8Array) => void
+}
+
+/** The pings of one app to one address. */
+export interface EchoFlow {
+  /** Ends the flow; no handler is called afterwards. */
+  close(): void
+  /** Sends one echo request, or drops it as a network does. The bytes are the callee's. */
+  send(sequence: number, data: Uint8Array): void
+}
+
 /** Opens connections from within the cluster. */
 export interface Dialer {
+  /** Opens a flow of ICMP echo at once. */
+  echo(address: string, handlers: EchoHandlers): EchoFlow
   /**
    * Asks the cluster side to connect and waits for its verdict.
    * While the session is being opened again it waits some seconds, so that a restart of the link passes unnoticed.

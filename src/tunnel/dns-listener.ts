@@ -10,13 +10,14 @@ import { type ClusterAnswer, type HostAnswer, Resolver } from '../dns/resolver.t
 import { startDnsServer } from '../dns/server.ts'
 import { StreamExchange } from '../dns/stream-exchange.ts'
 import { DNSRequestSchema } from '../wire/generated/manager_pb.ts'
+import { lookupTranslated, translateMapping } from './address-translation.ts'
 import type { DnsStatus } from '../wire/control.ts'
 import type { Carrier } from './carrier.ts'
 import type { ClientSettings } from './client-settings.ts'
-import { allSubnets } from './cluster-view.ts'
 import { sessionInfo, within } from './manager-client.ts'
 import type { ManagerSession } from './manager-session.ts'
 import { ADDRESS4 } from './routes.ts'
+import type { Routing } from './routing.ts'
 import type { Settings } from './settings.ts'
 
 /** Below the 5 s after which libc asks again; `dns.lookupTimeout` says otherwise. */
@@ -31,7 +32,13 @@ const CUT_NOTICE_MS = 50
 const BIND_BACKOFF = { firstMs: 50, mostMs: 500 }
 const DNS_PORT = 53
 
-type Options = { carrier: Carrier; client: ClientSettings; manager: ManagerSession; settings: Settings }
+type Options = {
+  carrier: Carrier
+  client: ClientSettings
+  manager: ManagerSession
+  routing: Pick<Routing, 'addresses' | 'reverseSubnets'>
+  settings: Settings
+}
 
 type Lookup = { limitMs: number; name: string; type: number }
 
@@ -76,7 +83,7 @@ function askHost({ exchange, fallback, limitMs }: { exchange: StreamExchange; fa
 }
 
 /** How names are resolved, for `tpx status`. */
-export function dnsStatus(options: Pick<Options, 'client' | 'manager' | 'settings'>): DnsStatus {
+export function dnsStatus(options: Pick<Options, 'client' | 'manager' | 'routing' | 'settings'>): DnsStatus {
   const { clusterDomain, excludeSuffixes, includeSuffixes, namespace } = zoneOf(options)
   return { address: ADDRESS4, clusterDomain, excludeSuffixes, includeSuffixes, search: podSearchList(namespace, clusterDomain) }
 }
@@ -84,7 +91,7 @@ export function dnsStatus(options: Pick<Options, 'client' | 'manager' | 'setting
 const bareDomain = (domain: string): string => domain.replaceAll(/^\.|\.$/g, '').toLowerCase()
 
 /** Where names are looked up: what the user set, then what the manager says, then what is usual. */
-function zoneOf({ client, manager, settings }: Pick<Options, 'client' | 'manager' | 'settings'>): Zone {
+function zoneOf({ client, manager, routing, settings }: Pick<Options, 'client' | 'manager' | 'routing' | 'settings'>): Zone {
   const { cluster } = manager.state.value
   const { dns = {} } = client.value
   const ofManager = cluster ?? { clusterDomain: settings.clusterDomain, excludeSuffixes: [], includeSuffixes: [] }
@@ -94,9 +101,9 @@ function zoneOf({ client, manager, settings }: Pick<Options, 'client' | 'manager
     excludeSuffixes: dns.excludeSuffixes ?? excludedByManager,
     excludes: dns.excludes ?? [],
     includeSuffixes: dns.includeSuffixes ?? ofManager.includeSuffixes,
-    mappings: dns.mappings ?? [],
+    mappings: (dns.mappings ?? []).map((mapping) => translateMapping(mapping, routing.addresses)),
     namespace: settings.namespace,
-    subnets: cluster ? allSubnets(cluster) : [],
+    subnets: routing.reverseSubnets(),
   }
 }
 
@@ -115,17 +122,22 @@ function forgetOnChange(resolver: Resolver, { client, manager }: Pick<Options, '
 }
 
 /** The names of the cluster and of the host, as the containers of this connection see them. */
-export function makeResolver({ carrier, client, manager, settings }: Options): Resolver {
+export function makeResolver({ carrier, client, manager, routing, settings }: Options): Resolver {
   const limitMs = (): number => client.value.dns?.lookupTimeout ?? LOOKUP_LIMIT_MS
   const exchange = new StreamExchange({
     limitMs,
     open: () => carrier.open({ kind: 'dns' }, { shortBreak: true, waitMs: SHORT_BREAK_MS }),
   })
   const upstreams = {
-    cluster: (name: string, type: number) => lookupInCluster(manager, { limitMs: limitMs(), name, type }),
+    cluster: (name: string, type: number) =>
+      lookupTranslated(routing.addresses, {
+        lookup: (realName) => lookupInCluster(manager, { limitMs: limitMs(), name: realName, type }),
+        name,
+        type,
+      }),
     host: askHost({ exchange, fallback: parseNameservers(settings.fallbackNameservers), limitMs }),
   }
-  const resolver = new Resolver({ upstreams, zone: () => zoneOf({ client, manager, settings }) })
+  const resolver = new Resolver({ upstreams, zone: () => zoneOf({ client, manager, routing, settings }) })
   forgetOnChange(resolver, { client, manager })
   return resolver
 }

@@ -5,7 +5,7 @@ import type { Logger } from '../base/logger.ts'
 import { DialError, OUTSIDE, serveDialSession } from '../wire/dial-session.ts'
 import type { Carrier } from './carrier.ts'
 import { lookupHost, type NameOptions } from './host-names.ts'
-import { contains } from './routes.ts'
+import { contains } from '../base/cidr.ts'
 
 /** As long as a browser or curl would wait at most; the kernel's own patience is two minutes. */
 const CONNECT_LIMIT_MS = 30_000

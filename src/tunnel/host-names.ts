@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import packet from 'dns-packet'
 import { isIP } from 'node:net'
+import { podSearchList, searchCandidates } from '../dns/resolv-conf.ts'
 import { DialError, OUTSIDE } from '../wire/dial-session.ts'
 
 /** What a look-up works with. */
@@ -32,7 +33,8 @@ export async function lookupHost(host: string, options: NameOptions): Promise<st
   const gaveUp = AbortSignal.timeout(options.limitMs ?? LIMIT_MS)
   const late = once(gaveUp, 'abort').then((): Look => ({ addresses: [], hasFailed: true }))
   let hasFailed = false
-  for (const name of candidates(host.toLowerCase(), options)) {
+  const conf = { ndots: NDOTS, search: podSearchList(options.namespace, options.clusterDomain) }
+  for (const name of searchCandidates(host.toLowerCase(), conf)) {
     const look = await Promise.race([lookup(name, options.answer), late])
     if (look.addresses.length > 0) return look.addresses
     hasFailed ||= look.hasFailed
@@ -40,12 +42,6 @@ export async function lookupHost(host: string, options: NameOptions): Promise<st
   }
   if (hasFailed) throw new DialError('EAI_AGAIN')
   throw new DialError(isOfCluster(host.toLowerCase(), options) ? 'ENOTFOUND' : OUTSIDE)
-}
-
-function candidates(host: string, { clusterDomain, namespace }: NameOptions): string[] {
-  if (host.endsWith('.')) return [host.slice(0, -1)]
-  const searched = [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain].map((suffix) => `${host}.${suffix}`)
-  return host.split('.').length > NDOTS ? [host, ...searched] : [...searched, host]
 }
 
 function isOfCluster(host: string, { clusterDomain }: NameOptions): boolean {

@@ -3,6 +3,8 @@ import type { IpPacket } from '../netstack/ip-packet.ts'
 import { encodeReset, type TcpSegment } from '../netstack/tcp-segment.ts'
 
 const REASONS: Record<string, UnreachableReason> = { EHOSTUNREACH: 'host', ENETUNREACH: 'network' }
+/** The far side may not send pings. */
+const PROHIBITED = new Set(['EACCES', 'EPERM'])
 
 /**
  * What the network would answer to a connection request that the far side turned down; undefined for silence.
@@ -18,4 +20,10 @@ export function answerRequest(request: IpPacket, segment: TcpSegment, code: stri
 export function answerDatagram(datagram: IpPacket, code: string | undefined): Uint8Array | undefined {
   const reason = code === 'ECONNREFUSED' ? 'port' : REASONS[code ?? '']
   return reason && encodeUnreachable(datagram, reason)
+}
+
+/** What the network would answer to a ping; undefined for silence. */
+export function answerEcho(request: IpPacket, code: string | undefined): Uint8Array | undefined {
+  const reason = PROHIBITED.has(code ?? '') ? 'prohibited' : REASONS[code ?? '']
+  return reason && encodeUnreachable(request, reason)
 }

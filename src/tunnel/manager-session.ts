@@ -6,12 +6,14 @@ import { TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
 import { keepTrying } from '../base/retry.ts'
 import type { CarrierTarget } from '../wire/carrier.ts'
+import { CLIENT_CONFIG_DEFAULTS } from '../wire/client-config.ts'
 import type { Leg } from '../wire/control.ts'
 import { type AgentPodInfo, ClientInfoSchema, type InterceptInfo, RemainRequestSchema } from '../wire/generated/manager_pb.ts'
 import { ANNOUNCED_VERSION, CLIENT_PRODUCT, MANAGER_API_PORT, MANAGER_SERVICE } from '../wire/versions.ts'
 import type { Carrier } from './carrier.ts'
 import { Cell } from './cell.ts'
-import { type ClusterView, clusterView } from './cluster-view.ts'
+import type { ClientSettings } from './client-settings.ts'
+import { clientConfigOf, type ClusterView, clusterView } from './cluster-view.ts'
 import { openGrpcChannel } from './grpc-channel.ts'
 import { asManagerError, isSessionUnknown, type ManagerClient, openManagerClient, sessionInfo, within } from './manager-client.ts'
 import type { Settings } from './settings.ts'
@@ -20,7 +22,8 @@ import { watchStream } from './watch-stream.ts'
 /** Two beats a loss: noticed within 4.5 s. Each renews the session (Remain), for which one in 5 s would do. */
 const BEAT_MS = 2000
 const BEAT_LIMIT_MS = 2500
-const CALL_LIMIT_MS = 10_000
+/** How often the manager's client configuration is read again: no stream tells of its changes. */
+const CONFIG_EVERY_MS = 10_000
 const BACKOFF = { firstMs: 50, mostMs: 2000 }
 
 /** How the session with the manager is. */
@@ -68,13 +71,16 @@ export class ManagerSession {
   /** Called when the manager has forgotten the session: it is another process, and connections that it carried are gone. */
   onSessionLost: () => void = () => {}
   readonly #carrier: Carrier
+  readonly #clientSettings: ClientSettings
   readonly #logger: Logger
   readonly #settings: Settings
   #client: ManagerClient | null = null
   #downSince = performance.now()
 
-  constructor(options: { carrier: Carrier; logger: Logger; settings: Settings }) {
+  /** @param options `client` is given the manager's client configuration */
+  constructor(options: { carrier: Carrier; client: ClientSettings; logger: Logger; settings: Settings }) {
     this.#carrier = options.carrier
+    this.#clientSettings = options.client
     this.#logger = options.logger
     this.#settings = options.settings
   }
@@ -142,7 +148,10 @@ export class ManagerSession {
     const ending = new AbortController()
     const stop = AbortSignal.any([signal, ending.signal])
     try {
-      const { name, version } = await client.version(create(EmptySchema), undefined, within(BEAT_LIMIT_MS * 2))
+      const [{ name, version }] = await Promise.all([
+        client.version(create(EmptySchema), undefined, within(BEAT_LIMIT_MS * 2)),
+        this.#readClientConfig(client),
+      ])
       const sessionId = await this.#arrive(client)
       this.#client = client
       this.lastAnswerAt = performance.now()
@@ -166,7 +175,7 @@ export class ManagerSession {
     const { sessionId } = this.state.value
     if (sessionId) {
       try {
-        await client.remain(create(RemainRequestSchema, { session: sessionInfo(sessionId) }), undefined, within(CALL_LIMIT_MS))
+        await client.remain(create(RemainRequestSchema, { session: sessionInfo(sessionId) }), undefined, within(this.#callLimitMs))
         return sessionId
       } catch (error) {
         if (!isSessionUnknown(error)) throw error
@@ -183,18 +192,33 @@ export class ManagerSession {
       product: CLIENT_PRODUCT,
       version: ANNOUNCED_VERSION,
     })
-    const arrived = await client.arriveAsClient(arrival, undefined, within(CALL_LIMIT_MS))
+    const arrived = await client.arriveAsClient(arrival, undefined, within(this.#callLimitMs))
     // What the session of before held does not exist in this one.
     this.intercepts.set([])
     return arrived.sessionId
   }
 
+  get #callLimitMs(): number {
+    return this.#clientSettings.value.timeouts?.trafficManagerAPI ?? CLIENT_CONFIG_DEFAULTS.timeouts.trafficManagerAPI
+  }
+
+  /** A manager that has no such configuration, or fails to say it, is no reason to go without the rest. */
+  async #readClientConfig(client: ManagerClient): Promise<void> {
+    try {
+      const { configYaml } = await client.getClientConfig(create(EmptySchema), undefined, within(BEAT_LIMIT_MS * 2))
+      this.#clientSettings.setManagerText(Buffer.from(configYaml).toString(), this.#logger)
+    } catch (error) {
+      this.#logger.debug(`no client configuration from the traffic-manager: ${asManagerError(error).message}`)
+    }
+  }
+
   #watches(client: ManagerClient, sessionId: string, signal: AbortSignal): Promise<void>[] {
     const session = sessionInfo(sessionId)
     return [
-      watchStream(client.watchClusterInfo(session), signal, (info) =>
-        this.state.patch({ cluster: clusterView(info, this.#settings.clusterDomain) }),
-      ),
+      watchStream(client.watchClusterInfo(session), signal, (info) => {
+        this.#clientSettings.setClusterInfo(clientConfigOf(info))
+        this.state.patch({ cluster: clusterView(info, this.#settings.clusterDomain) })
+      }),
       watchStream(client.watchIntercepts(session), signal, ({ intercepts }) => this.intercepts.set(intercepts)),
       watchStream(client.watchAgentPods(session), signal, ({ agents }) => this.agentPods.set(agents)),
     ]
@@ -202,8 +226,13 @@ export class ManagerSession {
 
   async #beat(client: ManagerClient, sessionId: string, signal: AbortSignal): Promise<void> {
     const request = create(RemainRequestSchema, { session: sessionInfo(sessionId) })
+    let configReadAt = performance.now()
     for (;;) {
       const began = performance.now()
+      if (began - configReadAt >= CONFIG_EVERY_MS) {
+        configReadAt = began
+        void this.#readClientConfig(client)
+      }
       try {
         await client.remain(request, undefined, within(BEAT_LIMIT_MS))
       } catch (error) {

@@ -1,15 +1,17 @@
+import { contains, hostCidr } from '../base/cidr.ts'
 import { TpxError } from '../base/error.ts'
 import type { Logger } from '../base/logger.ts'
-import { isEchoRequest } from '../netstack/icmp.ts'
-import { formatAddress, isUnicast } from '../netstack/ip-address.ts'
+import { parseEchoRequest } from '../netstack/icmp.ts'
+import { isUnicast } from '../netstack/ip-address.ts'
 import { parseIpPacket } from '../netstack/ip-packet.ts'
 import { isConnectionRequest, parseTcpSegment } from '../netstack/tcp-segment.ts'
 import { parseUdpDatagram } from '../netstack/udp-datagram.ts'
 import { acceptLocal } from './accept-local.ts'
 import { ALWAYS_ADMITTED, DestinationListeners } from './admission.ts'
 import type { Dialer } from './dialer.ts'
+import { EchoFlows } from './echo-flows.ts'
 import { type AdmissionMode, loadRuleset } from './nft-ruleset.ts'
-import { ADDRESS4, ADDRESS6, configureDevice, contains, DEVICE, hasIpv6, MARK, SubnetRoutes } from './routes.ts'
+import { ADDRESS4, ADDRESS6, configureDevice, DEVICE, hasIpv6, MARK, SubnetRoutes } from './routes.ts'
 import { SynGate } from './syn-gate.ts'
 import { listenTransparently, type OnAccepted, type TransparentListener } from './transparent-listener.ts'
 import { openTunDevice } from './tun-device.ts'
@@ -23,6 +25,8 @@ export type NetworkOptions = {
   modes?: readonly AdmissionMode[]
   /** The device was taken away. Without it the error is thrown, and the process ends: a new one makes the device again. */
   onLost?: (error: TpxError) => void
+  /** The cluster side does not carry pings; `code` is a system error code. */
+  onPingRefused?: (code: string) => void
 }
 
 /** The cluster in this network namespace. */
@@ -38,7 +42,7 @@ export interface Network {
   /** What leads to the cluster, CIDRs. */
   readonly subnets: readonly string[]
   /**
-   * Leads exactly these subnets (CIDR notation) to the cluster. Connections into subnets that are no longer among them are reset.
+   * Leads exactly these subnets (CIDR notation) to the cluster. Connections and flows into subnets that are no longer among them are reset.
    * @throws TpxError TUNNEL_FAILED
    */
   setSubnets(cidrs: string[]): Promise<void>
@@ -68,9 +72,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const admission = mode === 'tproxy' ? ALWAYS_ADMITTED : new DestinationListeners(onAccepted)
     const gate = new SynGate({ admission, dialer, logger, send })
     const flows = new UdpFlows({ dialer, logger, send })
-    device.start((bytes) => onPacket(bytes, { flows, gate, logger }), options.onLost ?? crash)
+    const pings = new EchoFlows({ dialer, onRefused: options.onPingRefused ?? (() => {}), send })
+    device.start((bytes) => onPacket(bytes, { flows, gate, pings }), options.onLost ?? crash)
     logger.info({ device: DEVICE, ipv6, mode }, 'network is up')
-    return new KernelNetwork({ device, flows, gate, ipv6, listeners, logger, mode })
+    return new KernelNetwork({ device, flows, gate, ipv6, listeners, mode, pings })
   } catch (error) {
     for (const listener of listeners) listener.close()
     device.close()
@@ -84,8 +89,8 @@ type Parts = {
   gate: SynGate
   ipv6: boolean
   listeners: TransparentListener[]
-  logger: Logger
   mode: AdmissionMode
+  pings: EchoFlows
 }
 
 class KernelNetwork implements Network {
@@ -112,34 +117,36 @@ class KernelNetwork implements Network {
       this.subnets = cidrs
       if (removed.length === 0) return
       const isLost = (address: string): boolean => {
-        const host = `${address}/${address.includes(':') ? 128 : 32}`
+        const host = hostCidr(address)
         return removed.some((cidr) => contains(cidr, host)) && !cidrs.some((cidr) => contains(cidr, host))
       }
       this.#parts.gate.resetConnections(isLost)
+      for (const flows of [this.#parts.flows, this.#parts.pings]) flows.closeFlows(isLost)
     })
     this.#lastChange = change.catch(() => {})
     return change
   }
 
   async stop(): Promise<void> {
-    const { device, flows, gate, listeners } = this.#parts
+    const { device, flows, gate, listeners, pings } = this.#parts
     await this.#lastChange
     gate.stop()
     flows.stop()
+    pings.stop()
     for (const listener of listeners) listener.close()
     device.close()
   }
 }
 
-function onPacket(bytes: Uint8Array, { flows, gate, logger }: Pick<Parts, 'flows' | 'gate' | 'logger'>): void {
+function onPacket(bytes: Uint8Array, { flows, gate, pings }: Pick<Parts, 'flows' | 'gate' | 'pings'>): void {
   const packet = parseIpPacket(bytes)
   if (!packet || !isUnicast(packet.destination)) return
   const segment = parseTcpSegment(packet)
   if (segment && isConnectionRequest(segment)) return gate.onRequest(packet, segment)
   const datagram = parseUdpDatagram(packet)
   if (datagram) return flows.onDatagram(packet, datagram)
-  // Nobody in the cluster was asked, so nobody may answer: a ping stays without reply.
-  if (isEchoRequest(packet)) logger.debug({ destination: formatAddress(packet.destination) }, 'ping is not carried to the cluster')
+  const echo = parseEchoRequest(packet)
+  if (echo) pings.onRequest(packet, echo)
 }
 
 function crash(error: TpxError): never {

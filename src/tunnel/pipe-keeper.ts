@@ -58,6 +58,10 @@ export class PipeKeeper {
     const words = [verb, bearer, this.#name, String(pipe.position), String(this.#options.graceMs())] as const
     try {
       const { stream, words: answer } = await openTpx(this.#options.carrier, target, words, signal)
+      if (!/^\d+$/.test(answer[0] ?? '')) {
+        stream.destroy()
+        throw tooOld(target)
+      }
       pipe.attach(stream, Number(answer[0]))
     } catch (error) {
       // The far side began anew and has nothing of what was on the pipe: a clean break is all that is left.
@@ -92,4 +96,13 @@ export class PipeKeeper {
     this.state.patch({ mux: made })
     return made
   }
+}
+
+/** The first tpx accepted a stream without a word more, and spoke HTTP/2 on it. */
+function tooOld(target: CarrierTarget): TpxError {
+  return 'kind' in target && target.kind === 'pod'
+    ? new TpxError('AGENT_UNREACHABLE', `The traffic-agent of Pod "${target.name}" is of an earlier version of tpx`, {
+        hint: `Have the Pod replaced: kubectl delete pod ${target.name} -n ${target.namespace}`,
+      })
+    : new TpxError('MANAGER_UNREACHABLE', 'The traffic-manager is of an earlier version of tpx', { hint: 'tpx helm upgrade' })
 }

@@ -10,6 +10,8 @@ export class Readiness {
   readonly #data: DataSession
   #dnsListens = false
   readonly #manager: ManagerSession
+  #agents: { error(): TpxError | null; missing(): string | undefined } | undefined
+  #refusal: TpxError | null = null
   #routesSet = false
 
   constructor({ data, manager }: { data: DataSession; manager: ManagerSession }) {
@@ -26,7 +28,20 @@ export class Readiness {
 
   routesSet(): void {
     this.#routesSet = true
+    this.#refusal = null
     this.#touch()
+  }
+
+  /** Routes cannot be set, for a reason that waiting does not mend. */
+  routesRefused(refusal: TpxError): void {
+    this.#refusal = refusal
+    this.#touch()
+  }
+
+  /** The workloads whose agents dial for some subnet. */
+  needsAgents(agents: { error(): TpxError | null; missing(): string | undefined; onChange(listener: () => void): void }): void {
+    this.#agents = agents
+    agents.onChange(() => this.#touch())
   }
 
   /** What is waited for, in words; undefined when nothing is. */
@@ -42,12 +57,14 @@ export class Readiness {
 
   /** What of this namespace is not in place yet: routes, the DNS server. */
   missingHere(): string | undefined {
-    if (!this.#routesSet) return 'Setting the routes'
+    if (!this.#routesSet) return this.#refusal?.message ?? 'Setting the routes'
+    const agents = this.#agents?.missing()
+    if (agents !== undefined) return agents
     return this.#dnsListens ? undefined : 'Starting the DNS server'
   }
 
   lastError(): TpxError | null {
-    return this.#manager.state.value.error ?? this.#data.state.value.error
+    return this.#manager.state.value.error ?? this.#data.state.value.error ?? this.#agents?.error() ?? null
   }
 
   /**
@@ -63,6 +80,9 @@ export class Readiness {
       if (missing === undefined) return true
       const error = this.lastError()
       if (error && error !== before && options.isFinal(error)) throw error
+      if (this.#refusal && !this.#routesSet) throw this.#refusal
+      const agentError = this.#agents?.error()
+      if (agentError && options.isFinal(agentError)) throw agentError
       if (missing !== last) options.progress(missing)
       last = missing
       return undefined

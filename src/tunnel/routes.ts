@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import ipaddr from 'ipaddr.js'
-import type { Logger } from '../base/logger.ts'
+import { normalizeCidr } from '../base/cidr.ts'
+import { type KernelRoute, readKernelRoutes } from '../base/kernel-routes.ts'
 import { type IpCommand, runIpCommands } from './ip-command.ts'
-import { type KernelRoute, readKernelRoutes } from './kernel-routes.ts'
 
 /** The tunnel's device and its place in the namespace. */
 export const DEVICE = 'tpx0'
@@ -50,12 +49,10 @@ export async function configureDevice(options: { ipv6: boolean }): Promise<void>
 /** The cluster's subnets in the namespace's routing table. */
 export class SubnetRoutes {
   readonly #ipv6: boolean
-  readonly #logger: Logger
   #current: string[] | undefined
 
-  constructor(options: { ipv6: boolean; logger: Logger }) {
+  constructor(options: { ipv6: boolean }) {
     this.#ipv6 = options.ipv6
-    this.#logger = options.logger
   }
 
   /**
@@ -70,25 +67,11 @@ export class SubnetRoutes {
     // The first time there may be routes of a tunnel that ran here before.
     const current = (this.#current ??= ownSubnets(routes))
     const removed = current.filter((cidr) => !wanted.includes(cidr))
-    for (const route of overlapping(wanted, routes)) {
-      this.#logger.warn(
-        { device: route.device, subnet: route.cidr },
-        'subnet of the cluster overlaps with a network of the container, which wins',
-      )
-    }
-
     const added = wanted.filter((cidr) => !current.includes(cidr))
     await runIpCommands(undefined, [...added.flatMap(addCommands), ...removed.flatMap(removeCommands)])
     this.#current = wanted
     return removed
   }
-}
-
-/** @throws TpxError through its caller; a CIDR comes from the traffic-manager */
-export function normalizeCidr(cidr: string): string {
-  const [address, bits] = ipaddr.parseCIDR(cidr)
-  const network = address.kind() === 'ipv6' ? ipaddr.IPv6.networkAddressFromCIDR(cidr) : ipaddr.IPv4.networkAddressFromCIDR(cidr)
-  return `${network.toString()}/${bits}`
 }
 
 function addCommands(cidr: string): IpCommand[] {
@@ -106,24 +89,10 @@ function removeCommands(cidr: string): IpCommand[] {
   ]
 }
 
-function ownSubnets(routes: readonly KernelRoute[]): string[] {
+/** The subnets that lead to the device, also those that a tunnel before this one has left. */
+export function ownSubnets(routes: readonly KernelRoute[]): string[] {
   const own = routes.filter(({ device, isUnreachable, metric }) =>
     isUnreachable ? metric === GUARD_METRIC : device === DEVICE && metric === SUBNET_METRIC,
   )
   return [...new Set(own.map(({ cidr }) => cidr))]
-}
-
-/** Routes of other devices that take addresses away from the subnets. */
-function overlapping(cidrs: readonly string[], routes: readonly KernelRoute[]): KernelRoute[] {
-  const others = routes.filter(
-    ({ cidr, device, isUnreachable }) => !isUnreachable && device !== DEVICE && device !== 'lo' && !cidr.endsWith('/0'),
-  )
-  return others.filter((route) => cidrs.some((cidr) => contains(cidr, route.cidr)))
-}
-
-/** True when `inner` lies within `outer`. */
-export function contains(outer: string, inner: string): boolean {
-  const [address, bits] = ipaddr.parseCIDR(outer)
-  const [innerAddress, innerBits] = ipaddr.parseCIDR(inner)
-  return address.kind() === innerAddress.kind() && innerBits >= bits && innerAddress.match(address, bits)
 }

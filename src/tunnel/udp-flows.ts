@@ -20,7 +20,7 @@ export type UdpFlowsOptions = {
   send: (packet: Uint8Array) => void
 }
 
-type Entry = { flow: UdpFlow; timer: NodeJS.Timeout }
+type Entry = { address: string; flow: UdpFlow; timer: NodeJS.Timeout }
 
 /** One flow towards the cluster for each pair of addresses and ports. */
 export class UdpFlows {
@@ -46,9 +46,14 @@ export class UdpFlows {
     entry.flow.send(datagram.data.slice())
   }
 
+  /** Ends the flows to addresses for which `isLost` is true. */
+  closeFlows(isLost: (address: string) => boolean): void {
+    for (const [key, { address }] of this.#entries) if (isLost(address)) this.#close(key)
+  }
+
   /** Ends all flows. */
   stop(): void {
-    for (const key of this.#entries.keys()) this.#close(key)
+    this.closeFlows(() => true)
   }
 
   /** An open flow, moved to the end of the order. */
@@ -67,8 +72,9 @@ export class UdpFlows {
     // As much as an ICMP error quotes.
     const first = copyPacket(packet, MAX_QUOTE[packet.version])
     const { dialer, send } = this.#options
+    const address = formatAddress(packet.destination)
     const flow = dialer.udp(
-      { address: formatAddress(packet.destination), port: destinationPort },
+      { address, port: destinationPort },
       {
         onClose: (code) => {
           if (this.#entries.get(key) !== entry) return
@@ -83,7 +89,7 @@ export class UdpFlows {
         },
       },
     )
-    const entry: Entry = { flow, timer: setTimeout(() => this.#close(key), IDLE_MS).unref() }
+    const entry: Entry = { address, flow, timer: setTimeout(() => this.#close(key), IDLE_MS).unref() }
     this.#entries.set(key, entry)
     return entry
   }

@@ -7,6 +7,8 @@ type Pending = { onProgress: ((text: string) => void) | undefined; reject: (erro
 
 /** The calling side of a control stream. Many calls may be open at once. */
 export class ControlClient {
+  /** Resolves when the stream is gone. */
+  readonly closed: Promise<void>
   readonly #pending = new Map<number, Pending>()
   readonly #stream: Duplex
   #nextId = 1
@@ -19,6 +21,10 @@ export class ControlClient {
       this.#pending.clear()
     }
     stream.on('error', lose).on('close', lose)
+    this.closed = new Promise((resolve) => {
+      if (stream.destroyed) resolve()
+      stream.once('close', () => resolve())
+    })
   }
 
   /** @throws the TpxError that the other side answered with, or CARRIER_FAILED when the stream is lost */

@@ -1,6 +1,8 @@
 // Requests to the tunnel: CLI --JSON lines--> control socket of the link --JSON lines--> tunnel, and answers back.
 // Methods that begin with "link." are answered by the link itself.
 import type { ErrorRecord } from '../base/error.ts'
+import type { ClientConfig } from './client-config.ts'
+import type { Choice, Variables } from './link-environment.ts'
 
 /** One request; `id` is unique on its stream. */
 export type ControlRequest = { id: number; method: string; params: unknown }
@@ -78,6 +80,50 @@ export type Attachment = {
   workloadKind: string
 }
 
+/** A network that a container or the developer's host reaches by itself. */
+export type HostNetwork = { cidr: string; /** For people, e.g. the interface's name. */ name: string }
+
+/** What the link knows about its host that decides about routes. */
+export type HostFacts = {
+  /** Addresses of the API server, none of them loopback. */
+  apiAddresses: string[]
+  /** Networks of the host, its VPNs included, without those of the Docker Engine; empty where the engine runs on another machine. */
+  networks: HostNetwork[]
+}
+
+/** A subnet of the cluster that something else uses, too. */
+export type RoutingConflict = {
+  /** The cluster's subnet. */
+  cidr: string
+  network: HostNetwork
+  /**
+   * `virtual`: the cluster's subnet is reached under virtual addresses. `allowed`: the user wants the cluster to win. `kept`: the network
+   * came up while the subnet was in use, so the cluster goes on winning until the next `connect`. `refused`: nothing is routed.
+   */
+  resolution: 'allowed' | 'kept' | 'refused' | 'virtual'
+}
+
+/** A subnet that is reached under other addresses. `workload`: whose traffic-agent dials; null = the traffic-manager. */
+export type VirtualSubnet = {
+  cidr: string
+  /** Whether each address keeps its place in the block; else addresses are handed out one by one, when a name is looked up. */
+  isPrefix: boolean
+  reason: 'conflict' | 'proxy-via' | 'vnat'
+  virtual: string
+  workload: string | null
+}
+
+/** Where packets go. All subnets in CIDR notation. */
+export type RoutingStatus = {
+  conflicts: RoutingConflict[]
+  neverProxied: string[]
+  /** What does not work as one would expect, in words. */
+  notes: string[]
+  /** Lead to the cluster under their own addresses. */
+  routed: string[]
+  virtual: VirtualSubnet[]
+}
+
 /** Answer of `status`. */
 export type TunnelStatus = {
   attachments: Attachment[]
@@ -90,6 +136,7 @@ export type TunnelStatus = {
   /** Resident set size of the tunnel, bytes. */
   residentBytes: number
   roundTripMs: number | null
+  routing: RoutingStatus
   session: SessionStatus | null
   version: string
 }
@@ -153,6 +200,8 @@ export type Ownership = {
 export type TunnelSnapshot = {
   attachments: { params: AttachParams; sftpPort: number }[]
   sessionId: string | null
+  /** Virtual addresses that apps may have in use; absent from tunnels that know none. `addresses`: pairs of real and virtual. */
+  virtual?: { addresses: [string, string][]; subnets: VirtualSubnet[] }
 }
 
 /** Parameters of `dns-trace`. `type`: IANA's name of a record type; `flush`: forget all answers before. An IP address is asked for its name. */
@@ -198,15 +247,22 @@ export type DnsTrace = {
 /** Method -> parameters and result. */
 export type ControlMethods = {
   attach: { params: AttachParams; result: Attachment }
+  /** What the CLI set when the connection was made, and what the traffic-manager sets beneath it. */
+  config: { params: Record<string, never>; result: { client: ClientConfig; manager: ClientConfig } }
   /** Waits until the session with the traffic-manager is up and DNS and routes are in place. */
   connect: { params: { timeoutMs: number }; result: SessionStatus }
+  /** From the link, on every new control stream before `resume` and whenever something changed. */
+  host: { params: HostFacts; result: Record<string, never> }
   /** Asked by the link: the tunnel shall open a carrier stream with the target `dial ID`. */
   dial: { params: { id: string }; result: Record<string, never> }
   'dns-trace': { params: DnsTraceParams; result: DnsTrace }
   leave: { params: { name: string }; result: { mount: boolean } }
   'link.disown': { params: Record<string, never>; result: Record<string, never> }
-  /** Takes over the environment of the shell in which `connect` was typed, for credential plugins; what it held before is forgotten. */
-  'link.environment': { params: { variables: Record<string, string> }; result: Record<string, never> }
+  /**
+   * `connect` was typed where a link is alive: it takes over the environment of that shell, for credential plugins.
+   * CONNECTION_EXISTS where it was started for another choice.
+   */
+  'link.environment': { params: { choice: Choice; variables: Variables }; result: Record<string, never> }
   'link.own': { params: Ownership; result: Record<string, never> }
   /** Ends the link, after the session was departed. Containers are the caller's business. */
   'link.quit': { params: Record<string, never>; result: Record<string, never> }

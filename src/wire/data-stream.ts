@@ -1,12 +1,12 @@
 // What one tpx end asks of another on a mux, one line: "tcp 10.96.0.10:53 198.18.0.1:4711", that is protocol, destination, and who
 // asks (absent where nobody knows). TCP carries bytes: END is a FIN, a reset a reset. UDP carries datagrams, each behind its length
-// (two bytes, big-endian).
+// (two bytes, big-endian); ICMP carries echo-message.ts the same way, and its port is 0.
 
 /** An address in text (IPv6 without brackets) or a name, and a port. */
 export type HostPort = { host: string; port: number }
 
 /** A wish to be connected. */
-export type DataRequest = { destination: HostPort; protocol: 'tcp' | 'udp'; source?: HostPort | undefined }
+export type DataRequest = { destination: HostPort; protocol: 'icmp' | 'tcp' | 'udp'; source?: HostPort | undefined }
 
 /** A request as its line. */
 export function formatRequest({ destination, protocol, source }: DataRequest): string {
@@ -17,7 +17,7 @@ export function formatRequest({ destination, protocol, source }: DataRequest): s
 /** The reverse of {@link formatRequest}; undefined for what is none. */
 export function parseRequest(line: string): DataRequest | undefined {
   const [protocol, destination, source] = line.split(' ')
-  if ((protocol !== 'tcp' && protocol !== 'udp') || !destination) return undefined
+  if ((protocol !== 'icmp' && protocol !== 'tcp' && protocol !== 'udp') || !destination) return undefined
   return { destination: parseAuthority(destination), protocol, source: source ? parseAuthority(source) : undefined }
 }
 

@@ -7,6 +7,25 @@ import { join } from 'node:path'
 
 const NAME = 'environment.json'
 
+/** What a link was started for: the same words from flags of the link and of the command that finds it alive. */
+export type Choice = {
+  as?: string | undefined
+  asGroups?: string[] | undefined
+  asUid?: string | undefined
+  context: string | undefined
+  /** As in $KUBECONFIG. */
+  kubeconfig: string | undefined
+  managerNamespace: string
+  namespace: string | undefined
+}
+
+/** Tells whether two choices lead to the same place as the same user. */
+export function isSameChoice(a: Choice, b: Choice): boolean {
+  const text = ({ as, asGroups, asUid, context, kubeconfig, managerNamespace, namespace }: Choice): string =>
+    JSON.stringify([as ?? '', asGroups ?? [], asUid ?? '', context, kubeconfig, managerNamespace, namespace])
+  return text(a) === text(b)
+}
+
 /** Environment variables by name. */
 export type Variables = Record<string, string>
 

@@ -121,10 +121,10 @@ export class Mux {
     this.#pump()
   }
 
-  /** For {@link MuxStream}: how much a window of `size` may grow by. */
+  /** For {@link MuxStream}: how much a window of `size` may grow by; fourfold, so that a far away one is large after three round trips. */
   growWindow(size: number): number {
     const share = Math.min(MOST_WINDOW, Math.floor(MOST_GROWTH / this.#streams.size))
-    const more = Math.max(0, Math.min(size, share - size, MOST_GROWTH - this.#growth))
+    const more = Math.max(0, Math.min(3 * size, share - size, MOST_GROWTH - this.#growth))
     this.#growth += more
     return more
   }

@@ -27,6 +27,13 @@ export const AGENT_CONTAINER = 'traffic-agent'
 export const AGENT_API_PORT = 9900
 /** Key in InterceptInfo.metadata: the bearer by which a client opens streams to the agents of its attachment. */
 export const STREAM_KEY = 'tpx.dev/stream-key'
+/** Mechanism of what is no attachment of a port but the right to have the workload's agents dial (`--proxy-via`). */
+export const OUTBOUND_MECHANISM = 'outbound'
+/**
+ * gRPC metadata of EnsureAgent: the bearer (32 hexadecimal digits, the client's own choice) that the workload's agents are to accept for
+ * {@link OUTBOUND_MECHANISM}; "taken" in the trailer of the same name says that they will.
+ */
+export const OUTBOUND_KEY_METADATA = 'tpx-outbound-key'
 /**
  * Request metadata of CreateIntercept: the stream key that the attachment had before its session was lost, so that the agents know their
  * streams again. Taken if nobody has it.

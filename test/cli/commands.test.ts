@@ -17,6 +17,8 @@ const broken = join(directory, 'broken')
 writeFileSync(broken, '{{{{')
 // No engine and no runtime directory of the user's: these tests touch nothing.
 const env = {
+  TPX_CONFIG: '',
+  XDG_CONFIG_HOME: directory,
   DOCKER_HOST: `unix://${directory}/no-docker.sock`,
   KUBECONFIG: kubeconfig,
   XDG_RUNTIME_DIR: directory,
@@ -35,11 +37,40 @@ for (const id of Object.keys(manifest.commands))
     assert.ok(stdout.length > 200)
   })
 
+const brokenConfig = join(directory, 'broken.yml')
+writeFileSync(brokenConfig, 'routing:\n  alsoProxy: [10.0.0.0/8]\n')
+for (const words of [
+  ['connect'],
+  ['docker-run', '--intercept', 'web', '--', 'img'],
+  ['helm', 'install'],
+  ['helm', 'uninstall'],
+  ['config', 'view'],
+])
+  test(`tpx ${words.join(' ')} stops at a configuration that is not valid`, async () => {
+    const { status, stderr } = await tpx(words, { env: { ...env, TPX_CONFIG: brokenConfig } })
+    assert.equal(status, words[0] === 'docker-run' ? 125 : 2)
+    assert.match(stderr, /^Error: ".*broken\.yml", line 2: there is no key "routing.alsoProxy" \[CONFIG_INVALID\]$/m)
+    assert.match(stderr, /^Next: {2}Did you mean "routing.alsoProxySubnets"\?/m)
+  })
+
+test('tpx config view --client-only needs no engine; its YAML can be saved and read again', async () => {
+  const first = await tpx(['config', 'view', '--client-only', '--output', 'yaml'], { env: { ...env, TPX_LOG_LEVEL: 'debug' } })
+  assert.equal(first.status, 0, first.stderr)
+  const saved = join(directory, 'saved.yml')
+  writeFileSync(saved, first.stdout)
+  const second = await tpx(['config', 'view', '--client-only', '--output', 'yaml'], { env: { ...env, TPX_CONFIG: saved } })
+  assert.deepEqual([second.stdout, second.stderr], [first.stdout, ''])
+  const text = await tpx(['config', 'view', '--client-only'], { env: { ...env, TPX_CONFIG: saved, TPX_MANAGER_NAMESPACE: 'mgr' } })
+  assert.match(text.stdout, /^KEY +VALUE +SOURCE$/m)
+  assert.match(text.stdout, /^cluster\.defaultManagerNamespace +mgr +environment variable TPX_MANAGER_NAMESPACE$/m)
+  assert.match(text.stdout, /^logLevels\.link +debug +".*saved\.yml"$/m)
+})
+
 const failures: [string[], string, number, RegExp?][] = [
   [['status'], 'DOCKER_UNREACHABLE', 3],
   [['quit'], 'DOCKER_UNREACHABLE', 3],
   [['list'], 'DOCKER_UNREACHABLE', 3],
-  [['connect', '--context', 'two'], 'CONTEXT_NOT_FOUND', 2, /one/],
+  [['connect', '--context', 'onne'], 'CONTEXT_NOT_FOUND', 2, /Did you mean "one"/],
   [['connect', '--kubeconfig', broken], 'KUBECONFIG_INVALID', 2],
   [['connect', '--kubeconfig', join(directory, 'none')], 'KUBECONFIG_INVALID', 2],
   [['connect', '--name', 'Not A Name'], 'USAGE', 2],
@@ -54,6 +85,11 @@ const failures: [string[], string, number, RegExp?][] = [
   [['docker-run', '--intercept', 'web', '--', '--network', 'host', 'img'], 'DOCKER_FLAG_UNSUPPORTED', 125],
   [['docker-run', '--intercept', 'web', '--', '--rm'], 'USAGE', 2],
   [['docker-run', '--', 'img'], 'USAGE', 2],
+  [['proxy'], 'DOCKER_UNREACHABLE', 3],
+  [['proxy', '--port', '99999'], 'USAGE', 2],
+  [['run', '--', 'true'], 'DOCKER_UNREACHABLE', 125],
+  [['run', '--use', 'one', '--name', 'two'], 'USAGE', 2],
+  [['status', '--check', '--watch'], 'USAGE', 2],
   [['docker-run', '--intercept', 'web', '--', 'img'], 'DOCKER_UNREACHABLE', 125],
 ]
 for (const [words, code, status, hint] of failures)
@@ -68,3 +104,10 @@ for (const [words, code, status, hint] of failures)
     if (hint) assert.match(error.hint, hint)
     assert.ok(!/\n\s+at /.test(ended.stderr), 'no stack trace')
   })
+
+test('tpx curl hands even --output and --help on to curl, and ends with 125 where there is nothing to connect to', async () => {
+  const ended = await tpx(['curl', '--output', 'json', 'http://web/'], { env })
+  assert.equal(ended.status, 125)
+  assert.equal(ended.stdout, '')
+  assert.match(ended.stderr, /^Error: .*\[DOCKER_UNREACHABLE\]/)
+})

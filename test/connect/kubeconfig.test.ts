@@ -1,11 +1,12 @@
 // What a kubeconfig can say: each is tried by a connection, and each failure by its code and next step.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { delimiter } from 'node:path'
 import { createServer as createSecureServer } from 'node:tls'
 import { after, afterEach, before, describe, test } from 'node:test'
+import { runtimeDir } from '../../src/session/runtime-dir.ts'
 import { ensureManager, leftovers, probe, quitAll } from '../helpers/cluster.ts'
 import { selfSigned } from '../helpers/certificate.ts'
 import { clusterKubeconfig, KubeconfigFolder, type KubeconfigText, setServer } from '../helpers/kubeconfig.ts'
@@ -198,6 +199,9 @@ describe('a kubeconfig', () => {
     const { json } = await tpx(['connect', '--name', name, '--output', 'json'])
     assert.equal((json as { error: { code: string } }).error.code, 'CONNECTION_EXISTS', 'it is not a connection of the user')
     await tpxOk(['quit', '--use', name])
+    // What watched over the killed link must not start it again after the end.
+    await new Promise((resolve) => setTimeout(resolve, 2500))
+    assert.equal(existsSync(runtimeDir(name)), false, 'no link is left')
   })
 
   test('with a user who may not impersonate', async () => {

@@ -28,7 +28,7 @@ describe('tpx run', () => {
   })
 
   test('with an image it is its program', async () => {
-    assert.match((await tpxOk(['run', SAMPLE_IMAGE, '--', 'get', 'http://web-app/'])).stdout, /NAME=web-app-in-cluster/)
+    assert.match((await tpxOk(['run', '-e', 'A=B', SAMPLE_IMAGE, '--', 'get', 'http://web-app/'])).stdout, /NAME=web-app-in-cluster/)
     assert.match((await tpxOk(['run', '--use', name, SAMPLE_IMAGE, '--', 'lookup', 'store'])).stdout, /10\.96\./)
   })
 

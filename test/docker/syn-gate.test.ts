@@ -65,6 +65,19 @@ async function startGate({ gate }: World): Promise<void> {
 }
 
 function honesty(title: string, address: string, world: () => World): void {
+  it(`${title}: pings of any size are answered by the far side, byte for byte`, limit, async () => {
+    for (const bytes of [0, 56, 1472, 9000, 60_000]) {
+      const { code, same } = await world().app('ping', { address, bytes })
+      assert.deepEqual({ bytes, code, same }, { bytes, code: 'ok', same: true })
+    }
+  })
+
+  if (!address.includes(':'))
+    it(`${title}: a ping to an address that nobody has is never answered`, limit, async () => {
+      const { code } = await world().app('ping', { address: '10.96.1.10', bytes: 56, timeoutMs: 5000 })
+      assert.equal(code, 'EHOSTUNREACH')
+    })
+
   it(`${title}: a connection carries data both ways and ends with a FIN`, limit, async () => {
     const { bytes: _, code, ended, text } = await world().app('exchange', { address, port: PORT.echo, send: 'hello' })
     assert.deepEqual({ code, ended, text }, { code: 'ok', ended: true, text: 'hello' })

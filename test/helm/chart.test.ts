@@ -84,6 +84,18 @@ const VALUE_SETS: Record<string, { file?: string; set?: string[]; setString?: st
   },
   'client permissions everywhere': { file: `clientRbac: {create: true, subjects: [${DEVELOPERS}]}` },
   'client permissions in two namespaces': { file: `clientRbac: {create: true, namespaces: [one, two], subjects: [${DEVELOPERS}]}` },
+  'client configuration': {
+    file: `
+      client:
+        dns: {lookupTimeout: 8s, includeSuffixes: [.corp.example.com], mappings: [{name: db, aliasFor: db.shared}, {name: v6, aliasFor: "fd00::1"}]}
+        routing: {neverProxySubnets: [10.0.0.0/8, "fd00:2::/64"], autoResolveConflicts: false}
+        timeouts: {intercept: 90, trafficManagerAPI: 1.5}`,
+    set: ['client.intercept.defaultPort=3000', 'client.dns.excludes={a,b.c}'],
+  },
+  'a namespace selector': {
+    file: 'namespaceSelector: {matchLabels: {team: shop}, matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [shop, "1"]}, {key: x, operator: Exists}]}',
+  },
+  'no client configuration': { file: 'client: null' },
   'resources and others': {
     file: 'resources: {requests: {cpu: 1, memory: 1Gi}, limits: {cpu: null, ephemeral-storage: 1Gi}}',
     set: ['logLevel=trace', 'clusterDomain=corp.example', 'image.pullPolicy=Never'],
@@ -202,6 +214,14 @@ test('Helm and tpx refuse the same values', async () => {
     'clientRbac.create=true',
     'clientRbac.create=yes',
     'tolerations[0]=x',
+    'client.dns.mapping={a}',
+    'namespaceSelector.matchExpressions[0].key=a',
+    'namespaceSelector.matchExpressions[0].key=a,namespaceSelector.matchExpressions[0].operator=Like',
+    'client.dns.lookupTimeout=soon',
+    'client.routing.alsoProxySubnets={10.0.0.0}',
+    'client.intercept.defaultPort=70000',
+    'client.timeouts.intercept=-1',
+    'client.cluster.defaultManagerNamespace=x',
     'image=null,image.name=',
   ]) {
     const values = await userValues({ files: [], set: [set], setString: [] })

@@ -1,9 +1,9 @@
 import { Flags } from '@oclif/core'
-import { type Answer, TpxCommand } from '../../cli/base-command.ts'
-import { helmFlags, kubeconfigOptions, parseDuration, valueFlags } from '../../cli/helm-flags.ts'
-import { abortOnSignal } from '../../cli/interrupt.ts'
+import type { Answer } from '../../cli/base-command.ts'
+import { HelmCommand } from '../../cli/helm-command.ts'
+import { helmFlags, parseTimeout, valueFlags } from '../../cli/helm-flags.ts'
 
-export default class HelmInstall extends TpxCommand<typeof HelmInstall> {
+export default class HelmInstall extends HelmCommand<typeof HelmInstall> {
   static override summary = 'Install the traffic-manager in the cluster (no Helm needed; charts/tpx is the chart).'
   static override description =
     'What a failed install made is removed again. The values are kept in the ConfigMap "tpx-values" of the manager\'s namespace, for later upgrades; do not put secrets into them.'
@@ -20,17 +20,13 @@ export default class HelmInstall extends TpxCommand<typeof HelmInstall> {
 
   protected async answer(): Promise<Answer> {
     const { flags } = this
-    const timeoutMs = parseDuration(flags.timeout)
+    const { helmTarget } = await import('../../session/helm-target.ts')
+    const target = helmTarget({ ...flags, timeout: parseTimeout(flags.timeout) }, this.helmOptions())
     const { installManager } = await import('../../session/helm-install.ts')
     const data = await installManager({
-      ...kubeconfigOptions(flags),
+      ...target,
       createNamespace: flags['create-namespace'],
       keepFailed: flags['keep-failed'],
-      namespace: flags['manager-namespace'],
-      onProgress: (text) => this.progress(text),
-      root: this.config.root,
-      signal: abortOnSignal(),
-      timeoutMs,
       values: { files: flags.values ?? [], set: flags.set ?? [], setString: flags['set-string'] ?? [] },
       wait: flags.wait,
     })

@@ -1,23 +1,19 @@
-import { type Answer, TpxCommand } from '../../cli/base-command.ts'
-import { helmFlags, kubeconfigOptions, parseDuration } from '../../cli/helm-flags.ts'
-import { abortOnSignal } from '../../cli/interrupt.ts'
+import type { Answer } from '../../cli/base-command.ts'
+import { HelmCommand } from '../../cli/helm-command.ts'
+import { helmFlags, parseTimeout } from '../../cli/helm-flags.ts'
 
-export default class HelmUninstall extends TpxCommand<typeof HelmUninstall> {
+export default class HelmUninstall extends HelmCommand<typeof HelmUninstall> {
   static override summary = 'Remove the traffic-manager from the cluster, and the agents from the workloads.'
   static override examples = ['<%= config.bin %> <%= command.id %>']
   static override flags = helmFlags
 
   protected async answer(): Promise<Answer> {
     const { flags } = this
-    const timeoutMs = parseDuration(flags.timeout)
+    const { helmTarget } = await import('../../session/helm-target.ts')
+    const target = helmTarget({ ...flags, timeout: parseTimeout(flags.timeout) }, this.helmOptions())
     const { uninstallManager } = await import('../../session/helm-uninstall.ts')
     const data = await uninstallManager({
-      ...kubeconfigOptions(flags),
-      namespace: flags['manager-namespace'],
-      onProgress: (text) => this.progress(text),
-      root: this.config.root,
-      signal: abortOnSignal(),
-      timeoutMs,
+      ...target,
     })
     const { namespace, namespaceKept, removed, workloads } = data
     const lines = [

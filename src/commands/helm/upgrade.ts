@@ -1,9 +1,9 @@
 import { Flags } from '@oclif/core'
-import { type Answer, TpxCommand } from '../../cli/base-command.ts'
-import { helmFlags, kubeconfigOptions, parseDuration, valueFlags } from '../../cli/helm-flags.ts'
-import { abortOnSignal } from '../../cli/interrupt.ts'
+import type { Answer } from '../../cli/base-command.ts'
+import { HelmCommand } from '../../cli/helm-command.ts'
+import { helmFlags, parseTimeout, valueFlags } from '../../cli/helm-flags.ts'
 
-export default class HelmUpgrade extends TpxCommand<typeof HelmUpgrade> {
+export default class HelmUpgrade extends HelmCommand<typeof HelmUpgrade> {
   static override summary = 'Bring the traffic-manager in the cluster to this version of tpx, or to other values.'
   static override description = 'The values of the last install or upgrade that worked stay in force, except those that are given anew.'
   static override examples = [
@@ -19,16 +19,12 @@ export default class HelmUpgrade extends TpxCommand<typeof HelmUpgrade> {
 
   protected async answer(): Promise<Answer> {
     const { flags } = this
-    const timeoutMs = parseDuration(flags.timeout)
+    const { helmTarget } = await import('../../session/helm-target.ts')
+    const target = helmTarget({ ...flags, timeout: parseTimeout(flags.timeout) }, this.helmOptions())
     const { upgradeManager } = await import('../../session/helm-install.ts')
     const data = await upgradeManager({
-      ...kubeconfigOptions(flags),
-      namespace: flags['manager-namespace'],
-      onProgress: (text) => this.progress(text),
+      ...target,
       resetValues: flags['reset-values'],
-      root: this.config.root,
-      signal: abortOnSignal(),
-      timeoutMs,
       values: { files: flags.values ?? [], set: flags.set ?? [], setString: flags['set-string'] ?? [] },
       wait: flags.wait,
     })

@@ -40,7 +40,10 @@ export function parseYamlDocuments(text: string): unknown[] {
   })
 }
 
-/** The value as YAML, without a final line feed; strings that Helm would take for something else are in quotes. */
+/**
+ * The value as YAML, without a final line feed and laid out as Helm does (keys in order, lists not indented), so that a ConfigMap that
+ * holds it has the same text; strings that Helm would take for something else are in quotes.
+ */
 export function formatYaml(value: unknown): string {
-  return stringify(value, { compat: 'yaml-1.1', lineWidth: 0 }).replace(/\n$/, '')
+  return stringify(value, { compat: 'yaml-1.1', indentSeq: false, lineWidth: 0, sortMapEntries: true }).replace(/\n$/, '')
 }

@@ -9,7 +9,10 @@ export type Schema = {
   definitions?: Record<string, Schema>
   enum?: ChartValue[]
   items?: Schema
+  maximum?: number
+  minimum?: number
   minLength?: number
+  pattern?: string
   properties?: Record<string, Schema>
   required?: string[]
   type?: string[] | string
@@ -23,7 +26,10 @@ const KNOWN = [
   'description',
   'enum',
   'items',
+  'maximum',
+  'minimum',
   'minLength',
+  'pattern',
   'properties',
   'required',
   'title',
@@ -59,10 +65,22 @@ function problems(value: ChartValue, given: Schema, path: string, root: Schema):
     return [{ text: `${name} cannot be ${JSON.stringify(value)}`, hint: `Choose one of ${choices}` }]
   }
 
-  if (typeof value === 'string' && value.length < (schema.minLength ?? 0)) return [{ text: `${name} must not be empty` }]
+  const outside = typeof value === 'object' ? undefined : problemOfScalar(value, schema)
+  if (outside) return [{ text: `${name} ${outside}` }]
   if (Array.isArray(value))
     return value.flatMap((item, index) => (schema.items ? problems(item, schema.items, `${path}[${index}]`, root) : []))
   return isMap(value) ? problemsOfMap(value, schema, path, root) : []
+}
+
+function problemOfScalar(value: ChartValue, { maximum, minimum, minLength = 0, pattern }: Schema): string | undefined {
+  if (typeof value === 'string') {
+    if (value.length < minLength) return 'must not be empty'
+    if (pattern !== undefined && !new RegExp(pattern, 'u').test(value))
+      return `cannot be ${JSON.stringify(value)}: it must match ${pattern}`
+  }
+  if (typeof value === 'number' && (value < (minimum ?? -Infinity) || value > (maximum ?? Infinity)))
+    return `cannot be ${value}: it must be ${minimum === undefined ? '' : `${minimum} or more`}${maximum === undefined ? '' : `, ${maximum} at most`}`
+  return undefined
 }
 
 function problemsOfMap(value: Record<string, ChartValue>, schema: Schema, path: string, root: Schema): Problem[] {

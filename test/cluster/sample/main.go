@@ -14,6 +14,7 @@ const usage = `usage: sample [MODE]            MODE, or the variable MODE: web (
        sample get URL [NAME:VALUE…]    print the body of a GET, sent with these headers
        sample tcp HOST:PORT            connect
        sample udp HOST:PORT TEXT       send a datagram, print the answer
+       sample ping ADDRESS [BYTES]     send an ICMP echo request, print "reply N bytes" or the error
        sample lookup NAME [TYPE]       TYPE: A (default), AAAA, CNAME, MX, NS, PTR, SRV, TXT
        sample halfclose HOST:PORT N    send N bytes and a FIN, print the answer
        sample write FILE TEXT          write a file

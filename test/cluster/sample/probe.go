@@ -25,6 +25,7 @@ var probes = map[string]probe{
 	"tcp":       {1, probeTCP},
 	"udp":       {2, probeUDP},
 	"lookup":    {1, probeLookup},
+	"ping":      {1, probePing},
 	"halfclose": {2, probeHalfClose},
 	"hold":      {1, probeHold},
 	"transfer":  {4, probeTransfer},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -40,7 +41,8 @@ func webHandler() http.Handler {
 func identify(w http.ResponseWriter, r *http.Request) {
 	hostname, _ := os.Hostname()
 	w.Header().Set("Content-Type", "text/plain")
-	fmt.Fprintf(w, "NAME=%s host=%s path=%s\n", os.Getenv("NAME"), hostname, r.URL.Path)
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	fmt.Fprintf(w, "NAME=%s host=%s path=%s from=%s\n", os.Getenv("NAME"), hostname, r.URL.Path, from)
 }
 
 func showEnvironment(w http.ResponseWriter, _ *http.Request) {

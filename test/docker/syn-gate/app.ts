@@ -4,6 +4,8 @@ import dgram from 'node:dgram'
 import net from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parseAddress } from '../../../src/netstack/ip-address.ts'
+import { openPingSocket } from '../../../src/outbound/ping-socket.ts'
 import { PORT } from './ports.ts'
 
 /** How a connection went: `code` is "ok" or a system error code; `ended` tells whether a FIN came. */
@@ -183,6 +185,23 @@ function datagram({
   })
 }
 
+/** One ping; `code` is "ok", a system error code or "still waiting". */
+async function ping({ address, bytes, timeoutMs = 3000 }: { address: string; bytes: number; timeoutMs?: number }): Promise<unknown> {
+  const began = performance.now()
+  const data = Buffer.alloc(bytes, 'ping')
+  const { promise, resolve } = Promise.withResolvers<{ code: string; same: boolean }>()
+  const socket = await openPingSocket(parseAddress(address) ?? new Uint8Array(4), {
+    onError: (_, code) => resolve({ code, same: false }),
+    onReply: (_, answer) => resolve({ code: 'ok', same: data.equals(answer) }),
+  })
+  const timer = setTimeout(() => resolve({ code: 'still waiting', same: false }), timeoutMs)
+  socket.send(1, data)
+  const outcome = await promise
+  clearTimeout(timer)
+  socket.close()
+  return { ...outcome, ms: performance.now() - began }
+}
+
 let server: net.Server | undefined
 async function listen({ port }: { port: number }): Promise<unknown> {
   server?.close()
@@ -206,6 +225,7 @@ const ops: Record<string, (params: never) => Promise<unknown>> = {
   latency,
   listen,
   many,
+  ping,
   requests,
   reuse,
   speakAfterFin: async ({ address }: { address: string }) => speakAfterFin(address),

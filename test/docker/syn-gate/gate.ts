@@ -1,10 +1,13 @@
 // The program under test: the tunnel's network, with a dialer that asks the peer container instead of a traffic-manager.
-// Environment: FAR=address of the peer, SUBNETS, MODES=tproxy listener and SUBNETS_LATER, separated by spaces.
+// Environment: FAR=address of the peer, MISSING=an address that nobody has, SUBNETS, MODES=tproxy listener and SUBNETS_LATER, separated by spaces.
 import { once } from 'node:events'
 import dgram from 'node:dgram'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { systemCode } from '../../../src/base/error.ts'
 import { openLogger } from '../../../src/base/logger.ts'
+import { parseAddress } from '../../../src/netstack/ip-address.ts'
+import { openPingSocket } from '../../../src/outbound/ping-socket.ts'
 import type { Dialer } from '../../../src/tunnel/dialer.ts'
 import { startNetwork } from '../../../src/tunnel/network.ts'
 import type { AdmissionMode } from '../../../src/tunnel/nft-ruleset.ts'
@@ -37,6 +40,16 @@ async function keepSession(): Promise<void> {
 }
 
 const dialer: Dialer = {
+  // A real ping from this container: 10.96.1.0/24 is an address that nobody has, everything else the peer or this machine.
+  echo(address, { onClose, onError, onReply }) {
+    const real = address.includes(':') ? '::1' : address.startsWith('10.96.1.') ? (process.env['MISSING'] ?? '') : far
+    const socket = openPingSocket(parseAddress(real) ?? new Uint8Array(4), { onError, onReply })
+    socket.catch((error: unknown) => onClose(systemCode(error)))
+    return {
+      close: () => void socket.then((open) => open.close()).catch(() => {}),
+      send: (sequence, data) => void socket.then((open) => open.send(sequence, data)).catch(() => {}),
+    }
+  },
   async tcp({ address, port }, { signal }) {
     const end = performance.now() + PATIENCE_MS
     while (!session && !signal.aborted && performance.now() < end) await sleep(20)

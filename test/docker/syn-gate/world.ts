@@ -18,6 +18,7 @@ export type AppResults = {
   latency: { p50: number; p99: number }
   listen: { code: string }
   many: { codes: string[]; good: number; ms: number; p50: number; p99: number }
+  ping: { code: string; ms: number; same: boolean }
   readLate: { bytes: number; code: string; ended: boolean }
   requests: { p50: number; p99: number; perSecond: number }
   reuse: { codes: string[]; good: number }
@@ -85,7 +86,7 @@ export async function startWorld(env: Record<string, string> = {}, { ipv6 = true
     )
     await peer.waitForLog(/^ready/)
     const network = ['--network', `container:${holder.name}`]
-    const variables = { FAR: await peer.address(), SUBNETS: Object.values(SUBNET).join(' '), ...env }
+    const variables = { FAR: await peer.address(), MISSING: missing, SUBNETS: Object.values(SUBNET).join(' '), ...env }
     const gate = stack.use(
       await TestContainer.start({
         command: ['--max-semi-space-size=8', '--max-old-space-size=128', '/trial/gate.cjs'],

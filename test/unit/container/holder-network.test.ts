@@ -31,11 +31,12 @@ test("holderSpec() gives the holder a Pod's search list, and the network with it
     context: 'c',
     impersonate: {},
     kubeconfig: 'k',
+    linkLogLevel: 'info',
     managerNamespace: 'm',
     name: 'n',
     namespace: 'shop',
   } as const
-  const spec = holderSpec(settings, { clusterDomain: 'corp.example', network: { aliases: ['web'], network: 'team' } })
+  const spec = holderSpec(settings, { clusterDomain: 'corp.example', image: 'tunnel', network: { aliases: ['web'], network: 'team' } })
   assert.deepEqual(spec.HostConfig?.DnsSearch, ['shop.svc.corp.example', 'svc.corp.example', 'corp.example'])
   assert.deepEqual([spec.HostConfig?.DnsOptions, spec.HostConfig?.NetworkMode], [['ndots:5'], 'team'])
   assert.deepEqual(spec.NetworkingConfig, { EndpointsConfig: { team: { Aliases: ['web'] } } })

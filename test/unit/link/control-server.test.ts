@@ -38,7 +38,7 @@ async function start(): Promise<{
       release: async () => resolveReleased(true),
     },
     logger: silentLogger(),
-    onEnvironment: (variables) => void calls.push(['environment', variables]),
+    onEnvironment: (variables, choice) => void calls.push(['environment', variables, choice]),
     quit: () => calls.push(['quit']),
     status: async () => status,
     tunnelContainer: 'tunnel',
@@ -56,8 +56,9 @@ test('serveCli() answers link.* itself and releases the owner when the connectio
   await client.call('link.own', { attachments: ['a'], owner: 'abc', quit: true })
   await client.call('link.disown', {})
   assert.deepEqual(calls, [['own', { attachments: ['a'], owner: 'abc', quit: true }], ['disown']])
-  await client.call('link.environment', { variables: { PATH: '/bin' } })
-  assert.deepEqual(calls.pop(), ['environment', { PATH: '/bin' }])
+  const choice = { context: 'dev', kubeconfig: '/config', managerNamespace: 'ambassador', namespace: 'default' }
+  await client.call('link.environment', { choice, variables: { PATH: '/bin' } })
+  assert.deepEqual(calls.pop(), ['environment', { PATH: '/bin' }, choice])
   await assert.rejects(client.forward('link.environment', {}), { code: 'USAGE' })
   await assert.rejects(client.forward('link.own', {}), { code: 'USAGE' })
   await assert.rejects(client.forward('link.what', {}), { code: 'USAGE' })

@@ -28,6 +28,10 @@ function fakeDocker(log: string[], states: Record<string, boolean>) {
     getVolume: (name: string) => ({ remove: async () => void log.push(`remove volume ${name}`) }),
     listContainers: async ({ filters }: { filters: { label: string[] } }) => {
       const [owner, role] = filters.label
+      if (owner === 'dev.tpx.connection=c') {
+        const Labels = { 'dev.tpx.attachments': 'web', 'dev.tpx.owner': 'me', 'dev.tpx.role': 'app' }
+        return [{ Created: 0, Id: 'app', Labels, Names: ['/app'], State: 'running' }]
+      }
       assert.equal(owner, 'dev.tpx.owner=me')
       const Id = role?.split('=')[1] ?? ''
       return [{ Created: 0, Id, Labels: { 'dev.tpx.role': Id }, Names: [`/${Id}`], State: 'running' }]
@@ -40,7 +44,7 @@ function fakeDocker(log: string[], states: Record<string, boolean>) {
   }
 }
 
-function start(states: Record<string, boolean> = {}) {
+function start(states: Record<string, boolean> = {}, reportMs = 15_000) {
   const log: string[] = []
   const { docker, emit } = fakeDocker(log, states)
   const control = new TunnelControl()
@@ -56,6 +60,7 @@ function start(states: Record<string, boolean> = {}) {
     holderContainer: 'holder',
     logger: silentLogger(),
     quit: () => log.push('quit link'),
+    reportMs,
     tunnelContainer: 'tunnel',
     tunnelRuns: () => log.push('tunnel runs'),
   })
@@ -91,6 +96,19 @@ test('Guardian.release() ends the connection where quit is set, but leaves that 
   log.length = 0
   await guardian.release(two)
   assert.deepEqual(log.slice(-4), ['quit {}', 'remove tunnel', 'remove holder', 'quit link'])
+})
+
+test('Guardian.watch() takes back what the owner of before has not claimed in time, and leaves the rest', async () => {
+  for (const isClaimed of [false, true]) {
+    const { guardian, log } = start({ holder: true, tunnel: true }, 40)
+    if (isClaimed) guardian.own({}, { attachments: ['web'], owner: 'me', quit: false })
+    const end = new AbortController()
+    void guardian.watch(end.signal)
+    await sleep(120)
+    assert.equal(log.includes('remove app'), !isClaimed)
+    assert.equal(log.includes('leave {"name":"web"}'), !isClaimed)
+    end.abort()
+  }
 })
 
 test('Guardian.watch() restarts a tunnel that died, also one that was dead before', async () => {

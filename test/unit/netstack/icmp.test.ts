@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { foldSum, sumWords } from '../../../src/netstack/checksum.ts'
-import { encodeUnreachable, isEchoRequest } from '../../../src/netstack/icmp.ts'
+import { encodeEchoReply, encodeUnreachable, parseEchoRequest } from '../../../src/netstack/icmp.ts'
 import { encodeIpPacket, type IpPacket, parseIpPacket, payloadChecksum, PROTOCOL } from '../../../src/netstack/ip-packet.ts'
 import { bytesOf, SYN4, SYN6, UDP4 } from './packets.ts'
 
@@ -66,20 +66,40 @@ describe('icmp', () => {
     assert.equal(encodeUnreachable(long(16), 'port').length, 1280)
   })
 
-  it('isEchoRequest() knows a ping of either version', () => {
-    const packet = (length: number, protocol: number, type: number): IpPacket =>
+  it('encodeUnreachable() knows "administratively prohibited" of RFC 1812 and RFC 4443', () => {
+    assert.deepEqual([...parsed(encodeUnreachable(parsed(SYN4), 'prohibited')).payload.subarray(0, 2)], [3, 13])
+    assert.deepEqual([...parsed(encodeUnreachable(parsed(SYN6), 'prohibited')).payload.subarray(0, 2)], [1, 1])
+  })
+
+  it('parseEchoRequest() reads a ping of either version, and nothing else', () => {
+    const packet = (length: number, protocol: number, payload: number[]): IpPacket =>
       parsed(
         encodeIpPacket({
           destination: new Uint8Array(length),
-          payload: Uint8Array.of(type, 0, 0, 0),
+          payload: Uint8Array.from(payload),
           protocol,
           source: new Uint8Array(length),
         }),
       )
-    assert.ok(isEchoRequest(packet(4, PROTOCOL.icmp, 8)))
-    assert.ok(isEchoRequest(packet(16, PROTOCOL.icmpv6, 128)))
-    assert.equal(isEchoRequest(packet(4, PROTOCOL.icmp, 0)), false)
-    assert.equal(isEchoRequest(packet(16, PROTOCOL.icmpv6, 8)), false)
-    assert.equal(isEchoRequest(parsed(UDP4)), false)
+    const ping = (type: number, code = 0): number[] => [type, code, 0, 0, 0x12, 0x34, 0x00, 0x07, 9, 8]
+    const expected = { data: Uint8Array.of(9, 8), identifier: 0x1234, sequence: 7 }
+    assert.deepEqual(parseEchoRequest(packet(4, PROTOCOL.icmp, ping(8))), expected)
+    assert.deepEqual(parseEchoRequest(packet(16, PROTOCOL.icmpv6, ping(128))), expected)
+    assert.equal(parseEchoRequest(packet(4, PROTOCOL.icmp, ping(0))), undefined)
+    assert.equal(parseEchoRequest(packet(4, PROTOCOL.icmp, ping(8, 1))), undefined)
+    assert.equal(parseEchoRequest(packet(4, PROTOCOL.icmp, ping(8).slice(0, 7))), undefined)
+    assert.equal(parseEchoRequest(packet(16, PROTOCOL.icmpv6, ping(8))), undefined)
+    assert.equal(parseEchoRequest(parsed(UDP4)), undefined)
+  })
+
+  it('encodeEchoReply() answers with the same identifier, sequence number and data, and a checksum that is right', () => {
+    for (const length of [4, 16]) {
+      const [far, near] = [new Uint8Array(length).fill(1), new Uint8Array(length).fill(2)]
+      const reply = parsed(encodeEchoReply(far, near, { data: Uint8Array.of(9, 8, 7), identifier: 0x1234, sequence: 7 }))
+      assert.deepEqual([reply.source, reply.destination], [far, near])
+      assert.deepEqual([...reply.payload.subarray(0, 2)], [length === 4 ? 0 : 129, 0])
+      assert.deepEqual([...reply.payload.subarray(4)], [0x12, 0x34, 0, 7, 9, 8, 7])
+      assert.equal(length === 4 ? foldSum(sumWords(reply.payload)) : payloadChecksum(reply), 0)
+    }
   })
 })

@@ -33,7 +33,7 @@ test('readKubeContext() merges several files: the first that says something wins
 })
 
 test('readKubeContext() throws for a context, file or text that is not there', () => {
-  assert.throws(() => read(one, { context: 'x' }), { code: 'CONTEXT_NOT_FOUND', hint: 'Contexts: a, b' })
+  assert.throws(() => read(one, { context: 'shop' }), { code: 'CONTEXT_NOT_FOUND', hint: 'Contexts: a, b' })
   assert.throws(() => read(join(directory, 'none')), { code: 'KUBECONFIG_INVALID' })
   assert.throws(() => read(file('bad', '{{')), { code: 'KUBECONFIG_INVALID' })
   assert.throws(() => read(file('empty', '')), { code: 'KUBECONFIG_INVALID' })
@@ -52,9 +52,9 @@ test('connectionName() makes a name that fits into container names and socket pa
 test('kubeconfigPaths() spells the default file out, and makes relative paths absolute', () => {
   const { HOME, KUBECONFIG } = process.env
   try {
-    process.env['HOME'] = '/home/me'
+    process.env['HOME'] = '/somewhere'
     delete process.env['KUBECONFIG']
-    assert.equal(kubeconfigPaths(undefined), '/home/me/.kube/config')
+    assert.equal(kubeconfigPaths(undefined), '/somewhere/.kube/config')
     process.env['KUBECONFIG'] = `/a${delimiter}/b`
     assert.equal(kubeconfigPaths(undefined), `/a${delimiter}/b`)
     assert.equal(kubeconfigPaths('c'), join(process.cwd(), 'c'))
@@ -66,12 +66,13 @@ test('kubeconfigPaths() spells the default file out, and makes relative paths ab
 })
 
 test('connectionSettings() holds whom to act as, and nothing where nobody is impersonated', () => {
-  const flags = { 'as-group': ['dev'], as: 'jane', kubeconfig: one, 'manager-namespace': 'ambassador' }
-  assert.deepEqual(connectionSettings(flags).impersonate, { as: 'jane', asGroups: ['dev'] })
-  assert.deepEqual(connectionSettings({ kubeconfig: one, 'manager-namespace': 'ambassador' }), {
+  const flags = { 'as-group': ['dev'], as: 'jane', kubeconfig: one }
+  assert.deepEqual(connectionSettings(flags, {}).impersonate, { as: 'jane', asGroups: ['dev'] })
+  assert.deepEqual(connectionSettings({ kubeconfig: one }, { logLevels: { link: 'debug' } }), {
     context: 'a',
     impersonate: {},
     kubeconfig: one,
+    linkLogLevel: 'debug',
     managerNamespace: 'ambassador',
     name: 'a-shop',
     namespace: 'shop',

@@ -1,5 +1,6 @@
 import net from 'node:net'
 import { silentLogger } from '../../../src/base/logger.ts'
+import { dialerWith } from '../../../src/outbound/dialer.ts'
 import { join } from '../../../src/wire/join.ts'
 import type { Mux, Offer } from '../../../src/wire/mux.ts'
 import type { AgentContainer } from '../../../src/wire/agent-config.ts'
@@ -22,6 +23,8 @@ export async function startRig(options: { appPort: number; containers?: AgentCon
   const resolver = options.resolver ?? { resolve4: async () => [], resolve6: async () => [] }
   const api = new ClientApi({
     containers: options.containers ?? [],
+    // Loopback is no destination of a real agent; here there is nothing else.
+    dialer: dialerWith(() => {}),
     logger,
     port: 0,
     server: agentServer(resolver, ['default.svc.cluster.local']),
@@ -32,6 +35,7 @@ export async function startRig(options: { appPort: number; containers?: AgentCon
     containerPort: options.appPort,
     id: 'alias:web',
     key: KEY,
+    kind: 'intercept',
     targetHost: '127.0.0.1',
     targetPort: 8080,
     ...more,

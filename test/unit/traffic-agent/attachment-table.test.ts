@@ -10,6 +10,7 @@ const attachment = (key: string, more: Partial<Attachment> = {}): Attachment => 
   containerPort: 80,
   id: `alias:${key}`,
   key,
+  kind: 'intercept',
   targetHost: '127.0.0.1',
   targetPort: 8080,
   ...more,

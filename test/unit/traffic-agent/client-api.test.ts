@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { create } from '@bufbuild/protobuf'
 import { EmptySchema } from '@bufbuild/protobuf/wkt'
@@ -10,9 +11,10 @@ import { LookupRequestSchema, SessionInfoSchema } from '../../../src/wire/genera
 import { grpcClient } from '../../../src/wire/grpc.ts'
 import { openTpxStream } from '../../../src/wire/preface.ts'
 import { OPEN_FLAG, STATUS } from '../../../src/traffic-agent/sftp-packet.ts'
+import { openMux } from '../wire/mux-fixture.ts'
 import { KEY, startRig } from './agent-rig.ts'
 import { SftpClient } from './sftp-client.ts'
-import { ask, connect, readAll } from './sockets.ts'
+import { ask, connect, echoServer, readAll } from './sockets.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
 
 test('ClientApi refuses inbound and files with a key that no attachment has', async () => {
@@ -101,4 +103,32 @@ test('ClientApi answers Version and Lookup over gRPC, and WatchDial and Tunnel w
     [grpc.status.UNIMPLEMENTED, grpc.status.UNIMPLEMENTED],
   )
   client.close()
+})
+
+test('ClientApi dials for the owner of an outbound key, and for nobody else', async () => {
+  await using server = await echoServer('app')
+  using rig = await startRig({ appPort: 1 })
+  rig.table.update([rig.attachment({ container: '', containerPort: 0, kind: 'outbound' })], new Set(), true)
+  for (const verb of ['inbound', 'files']) {
+    const socket = await connect(rig.apiPort)
+    await assert.rejects(openTpxStream(socket, verb, KEY, 'a'.repeat(32), '0', '1000'), { code: 'ATTACHMENT_NOT_FOUND' })
+    socket.destroy()
+  }
+  const { mux } = await openMux(await connect(rig.apiPort), 'outbound', KEY)
+  const stream = await mux.open(`tcp 127.0.0.1:${server.port}`)
+  stream.end('through the agent')
+  assert.equal(await text(stream), 'app:through the agent')
+  await assert.rejects(mux.open('tcp 127.0.0.1:1'), { code: 'ECONNREFUSED' })
+  // The client's session ends: what it had dialed is reset.
+  const late = await mux.open(`tcp 127.0.0.1:${server.port}`)
+  const closed = new Promise((resolve) => void late.on('error', () => {}).once('close', resolve))
+  rig.table.update([], new Set(), true)
+  await closed
+  mux.destroy()
+})
+
+test('ClientApi does not dial for the owner of an attachment', async () => {
+  using rig = await startRig({ appPort: 1 })
+  rig.table.update([rig.attachment()], new Set(), true)
+  await assert.rejects(openMux(await connect(rig.apiPort), 'outbound', KEY), { code: 'ATTACHMENT_NOT_FOUND' })
 })

@@ -6,7 +6,7 @@ import {
   InterceptInfoSchema,
   type InterceptSpecSchema,
 } from '../../../src/wire/generated/manager_pb.ts'
-import { STREAM_KEY } from '../../../src/wire/versions.ts'
+import { OUTBOUND_MECHANISM, STREAM_KEY } from '../../../src/wire/versions.ts'
 import { review, understand } from '../../../src/traffic-agent/intercept-review.ts'
 import { parseSettings } from '../../../src/traffic-agent/settings.ts'
 import { agentEnvironment } from './fake-manager.ts'
@@ -79,7 +79,19 @@ test('understand() keeps to our workload and sorts by disposition', () => {
     containerPort: 8080,
     id: 'alias:web',
     key: 'defaults',
+    kind: 'intercept',
     targetHost: '127.0.0.1',
     targetPort: 8080,
   })
+})
+
+test('understand() takes the right to have this Pod dial for what it is: no port, no verdict', () => {
+  const grant = intercept({ containerPort: 0, mechanism: OUTBOUND_MECHANISM }, Disposition.ACTIVE, 'grant')
+  const keyless = intercept({ containerPort: 0, mechanism: OUTBOUND_MECHANISM }, Disposition.ACTIVE, '')
+  const { attachments, waiting } = understand([grant, keyless], settings)
+  assert.deepEqual(
+    attachments.map(({ container, containerPort, key, kind }) => [container, containerPort, key, kind]),
+    [['', 0, 'grant', 'outbound']],
+  )
+  assert.deepEqual(waiting, [])
 })

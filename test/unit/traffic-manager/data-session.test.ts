@@ -5,7 +5,8 @@ import net from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
 import { LengthPrefixReader, withLength } from '../../../src/base/length-prefix.ts'
-import { checkDestination } from '../../../src/traffic-manager/dialer.ts'
+import { checkDestination, type Dialer, dialerWith } from '../../../src/outbound/dialer.ts'
+import { encodeEchoMessage, parseEchoMessage } from '../../../src/wire/echo-message.ts'
 import { DialError } from '../../../src/wire/mux.ts'
 import { openTpxStream } from '../../../src/wire/preface.ts'
 import { openMux } from '../wire/mux-fixture.ts'
@@ -129,6 +130,42 @@ describe('TPX/1 data', () => {
     assert.deepEqual(seen.sort(), ['abab', 'cc'])
     socket.destroy()
     echo.close()
+  })
+})
+
+describe('TPX/1 data with the protocol icmp', () => {
+  /** A far side that answers even sequence numbers, and says that odd ones could not be delivered. */
+  const ping: Dialer['ping'] = async (address, { onError, onReply }) => {
+    if (address === '10.0.0.13') throw new DialError('EACCES')
+    return {
+      close: () => {},
+      send: (sequence, data) => (sequence % 2 === 0 ? onReply(sequence, data) : onError(sequence, 'EHOSTUNREACH')),
+    }
+  }
+
+  it('sends pings and passes on replies and errors, each with its sequence number', async () => {
+    await using manager = await startManager({ dialer: { ...dialerWith(() => {}), ping } })
+    const { mux, socket } = await openData(manager)
+    const stream = await mux.open('icmp 10.0.0.7:0')
+    const decoder = new LengthPrefixReader()
+    const seen: unknown[] = []
+    stream.on('data', (chunk: Buffer) => seen.push(...decoder.push(chunk).map(parseEchoMessage)))
+    const data = Buffer.alloc(60_000, 'x')
+    stream.write(withLength(encodeEchoMessage({ data, kind: 'echo', sequence: 65_534 })))
+    stream.write(withLength(encodeEchoMessage({ data: Buffer.from('y'), kind: 'echo', sequence: 3 })))
+    await eventually(() => seen.length === 2)
+    assert.deepEqual(seen, [
+      { data, kind: 'echo', sequence: 65_534 },
+      { code: 'EHOSTUNREACH', kind: 'error', sequence: 3 },
+    ])
+    socket.destroy()
+  })
+
+  it('says that this Pod may not send pings', async () => {
+    await using manager = await startManager({ dialer: { ...dialerWith(() => {}), ping } })
+    const { mux, socket } = await openData(manager)
+    await assert.rejects(mux.open('icmp 10.0.0.13:0'), { code: 'EACCES' })
+    socket.destroy()
   })
 })
 

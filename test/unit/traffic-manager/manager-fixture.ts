@@ -5,7 +5,7 @@ import { TpxError } from '../../../src/base/error.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { Changes } from '../../../src/traffic-manager/changes.ts'
 import { listenForClients } from '../../../src/traffic-manager/client-listener.ts'
-import { dialerWith } from '../../../src/traffic-manager/dialer.ts'
+import { dialerWith } from '../../../src/outbound/dialer.ts'
 import type { ManagerPorts } from '../../../src/traffic-manager/manager-ports.ts'
 import type { AgentSession, ClientSession } from '../../../src/traffic-manager/sessions.ts'
 import { State } from '../../../src/traffic-manager/state.ts'
@@ -115,6 +115,7 @@ export function fakePorts(overrides: Partial<ManagerPorts> = {}) {
   }
   const ports: ManagerPorts = {
     agentImage: 'tpx/traffic:0.1.0',
+    clientConfig: { ready: Promise.resolve(), text: '' },
     clusterInfo,
     dialer: dialerWith(() => {}),
     injector: {

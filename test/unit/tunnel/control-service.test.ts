@@ -4,8 +4,10 @@ import { type TestContext, test } from 'node:test'
 import { TpxError } from '../../../src/base/error.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import type { Carrier } from '../../../src/tunnel/carrier.ts'
+import { ClientSettings } from '../../../src/tunnel/client-settings.ts'
 import { ControlService } from '../../../src/tunnel/control-service.ts'
 import { Readiness } from '../../../src/tunnel/readiness.ts'
+import { Routing } from '../../../src/tunnel/routing.ts'
 import { StatusLegs } from '../../../src/tunnel/status-legs.ts'
 import { WorkloadList } from '../../../src/tunnel/workload-list.ts'
 import type { TunnelSnapshot } from '../../../src/wire/control.ts'
@@ -22,15 +24,26 @@ type ControlFixture = Fixture & {
 /** The link's ends of the control streams that the tunnel opens, the newest last. */
 async function startControl(t: TestContext): Promise<ControlFixture> {
   const fixture = await startFixture(t)
-  const { attachments, data, session: manager } = fixture
+  const { attachments, clientSettings, data, session: manager } = fixture
   const readiness = new Readiness({ data, manager })
   const workloads = new WorkloadList(manager)
+  const nothing = (): void => {}
+  const client = new ClientSettings({})
+  const routing = new Routing({
+    client,
+    logger: silentLogger(),
+    manager,
+    onRenumbered: nothing,
+    onSettled: nothing,
+    onWorkloads: nothing,
+  })
   const dialed: string[] = []
   const legs = new StatusLegs({ attachments, data, manager, readiness })
   const resumed: (TunnelSnapshot | null)[] = []
   let quits = 0
   const service = new ControlService({
     attachments,
+    client: clientSettings,
     data,
     dial: async (id) => void dialed.push(id),
     dns: () => ({ address: '198.18.0.1', clusterDomain: 'cluster.local', excludeSuffixes: [], includeSuffixes: [], search: [] }),
@@ -40,6 +53,7 @@ async function startControl(t: TestContext): Promise<ControlFixture> {
     onQuit: () => void quits++,
     onResume: (snapshot) => void resumed.push(snapshot),
     readiness,
+    routing,
     settings,
     traceName: async () => Promise.reject(new Error('not here')),
     workloads,
@@ -85,6 +99,13 @@ test('connect waits until session, routes, DNS and data stream are there, and sa
   assert.ok(status.residentBytes > 0 && status.lastAnswerMs !== null)
 })
 
+test('connect fails at once when the routes are refused, whenever that was found out', async (t) => {
+  const fixture = await startControl(t)
+  await eventually('up', () => isUp(fixture))
+  fixture.readiness.routesRefused(new TpxError('SUBNET_CONFLICT', 'Subnet 10.96.0.0/12 of the cluster overlaps'))
+  await assert.rejects(fixture.client().call('connect', { timeoutMs: 30_000 }), { code: 'SUBNET_CONFLICT' })
+})
+
 test('connect fails at once for what waiting does not cure, and after its time with the last reason', async (t) => {
   const fixture = await startControl(t)
   await eventually('up', () => isUp(fixture))
@@ -110,7 +131,7 @@ test('resume counts once, and snapshot tells the session', async (t) => {
   const fixture = await startControl(t)
   await eventually('up', () => isUp(fixture))
   const snapshot = await fixture.client().call('snapshot', {})
-  assert.deepEqual(snapshot, { attachments: [], sessionId: 'session-1' })
+  assert.deepEqual(snapshot, { attachments: [], sessionId: 'session-1', virtual: { addresses: [], subnets: [] } })
   await fixture.client().call('resume', { snapshot })
   await fixture.client().call('resume', { snapshot: null })
   assert.deepEqual(fixture.resumed, [snapshot])

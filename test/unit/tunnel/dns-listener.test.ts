@@ -6,6 +6,7 @@ import packet from 'dns-packet'
 import { TpxError } from '../../../src/base/error.ts'
 import { ClientSettings } from '../../../src/tunnel/client-settings.ts'
 import { makeResolver } from '../../../src/tunnel/dns-listener.ts'
+import { VirtualAddresses } from '../../../src/tunnel/virtual-addresses.ts'
 import type { ClientConfig } from '../../../src/wire/client-config.ts'
 import { aRecords, makeQuery, read } from '../dns/dns-messages.ts'
 import { eventually, type Fixture, isUp, settings, startFixture } from './tunnel-fixture.ts'
@@ -16,6 +17,7 @@ function resolverOf(fixture: Fixture, client: ClientConfig = {}, fallbackNameser
     carrier: fixture.carrier,
     client: settingsOfUser,
     manager: fixture.session,
+    routing: { addresses: new VirtualAddresses(), reverseSubnets: () => ['10.96.0.0/16', '10.244.0.0/16'] },
     settings: { ...settings, fallbackNameservers },
   })
   const ask = async (name: string, type = 'A') => read((await resolver.answer(makeQuery(name, type, { udpSize: 1232 })))!.message)

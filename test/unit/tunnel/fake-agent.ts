@@ -10,6 +10,7 @@ import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.
 export class FakeAgent {
   inbound: Mux | undefined
   key: string
+  name = 'agent'
   readonly #pipes = new PipeHost()
   readonly #server: net.Server
   readonly #sockets = new Set<net.Socket>()
@@ -55,8 +56,14 @@ export class FakeAgent {
 
   async #serve(socket: net.Socket): Promise<void> {
     const preface = await readPreface(socket)
+    // An outbound key is the client's own choice: the first one that comes is the right one.
+    if (preface.kind === 'tpx' && preface.verb === 'outbound') this.key ||= preface.args[0] ?? ''
     if (preface.kind !== 'tpx' || preface.args[0] !== this.key) return void socket.end(formatRefusal('AGENT_UNREACHABLE', 'Unknown key'))
     if (preface.verb === 'inbound') return this.#pipes.accept(socket, readStrandWords(preface.args.slice(1)), (mux) => (this.inbound = mux))
+    if (preface.verb === 'outbound')
+      return this.#pipes.accept(socket, readStrandWords(preface.args.slice(1)), (mux) => {
+        mux.onOffer = ({ accept, request }) => void accept().end(`${this.name} dials ${request}`)
+      })
     socket.write(ACCEPTED)
     socket.on('data', (chunk: Buffer) => socket.write(`sftp ${chunk.toString()}`)).resume()
   }

@@ -8,8 +8,10 @@ import { formatAuthority, parseRequest } from '../../../src/wire/data-stream.ts'
 import type { Offer } from '../../../src/wire/mux.ts'
 import { PipeHost, readStrandWords } from '../../../src/wire/pipe-host.ts'
 import {
+  AgentInfoSnapshotSchema,
   AgentPodInfoSchema,
   AgentPodInfoSnapshotSchema,
+  CLIConfigSchema,
   ClusterInfoSchema,
   type CreateInterceptRequest,
   type DNSRequest,
@@ -29,8 +31,8 @@ import {
   type WorkloadInfo_State,
 } from '../../../src/wire/generated/manager_pb.ts'
 import { serviceDefinition, toStatus } from '../../../src/wire/grpc.ts'
-import { formatRefusal, readPreface } from '../../../src/wire/preface.ts'
-import { STREAM_KEY, STREAM_KEY_WISH } from '../../../src/wire/versions.ts'
+import { ACCEPTED, formatRefusal, readPreface } from '../../../src/wire/preface.ts'
+import { OUTBOUND_KEY_METADATA, STREAM_KEY, STREAM_KEY_WISH } from '../../../src/wire/versions.ts'
 
 // oxlint-disable-next-line typescript/no-explicit-any -- grpc-js calls of many shapes
 type Call = any
@@ -41,18 +43,23 @@ export type FakeWorkload = { agentState: WorkloadInfo_AgentState; kind: Workload
 /** A traffic-manager in this process: real gRPC and data streams on a loopback port. */
 export class FakeManager {
   arrivals = 0
+  /** What GetClientConfig answers; null: UNIMPLEMENTED. */
+  clientConfig: string | null = ''
   /** Calls by method name, in order. */
   readonly calls: string[] = []
   /** Set to let Remain hang, as a frozen path does. */
   isFrozen = false
+  /** In ClusterInfo, as managers tell Telepresence's older clients. */
+  alsoProxy: { ip: Uint8Array; mask: number }[] = []
   intercepts: InterceptInfo[] = []
   pods: { podName: string; workloadName: string }[] = []
   port = 0
   prepareError: TpxError | null = null
   createError: TpxError | null = null
+  ensureError: TpxError | null = null
   /** What an intercept is when it has been created. */
   disposition: InterceptDispositionType = InterceptDispositionType.ACTIVE
-  speaksTpx = true
+  speaksTpx: boolean | 'as the first version' = true
   readonly sessions = new Set<string>()
   /** What each CreateIntercept wished its stream key to be. */
   readonly wishedKeys: string[] = []
@@ -125,6 +132,7 @@ export class FakeManager {
     const preface = await readPreface(socket)
     if (preface.kind === 'http2') return injector.injectConnection(socket)
     if (!this.speaksTpx) return void socket.destroy()
+    if (this.speaksTpx !== true) return void socket.write(ACCEPTED)
     try {
       this.#pipes.accept(socket, readStrandWords(preface.args.slice(1)), (mux) => {
         this.#session(preface.args[0])
@@ -177,6 +185,10 @@ export class FakeManager {
     }
     return {
       version: unary('version', () => create(VersionInfo2Schema, { name: 'OSS Traffic Manager', version: 'v2.21.3' })),
+      getClientConfig: unary('getClientConfig', () => {
+        if (this.clientConfig === null) throw new Error('not implemented')
+        return create(CLIConfigSchema, { configYaml: Buffer.from(this.clientConfig) })
+      }),
       arriveAsClient: unary('arriveAsClient', () => {
         const sessionId = `session-${++this.arrivals}`
         this.sessions.add(sessionId)
@@ -218,6 +230,12 @@ export class FakeManager {
         setImmediate(() => this.publish())
         return info
       }),
+      ensureAgent: unary('ensureAgent', ({ session }: { session?: { sessionId: string } }, trailer: grpc.Metadata) => {
+        this.#session(session?.sessionId)
+        if (this.ensureError) throw this.ensureError
+        trailer.set(OUTBOUND_KEY_METADATA, 'taken')
+        return create(AgentInfoSnapshotSchema, {})
+      }),
       getIntercept: unary('getIntercept', ({ name }: { name: string }) => {
         const found = this.intercepts.find(({ spec }) => spec?.name === name)
         if (!found) throw new TpxError('ATTACHMENT_NOT_FOUND', 'none')
@@ -235,6 +253,7 @@ export class FakeManager {
       watchClusterInfo: watch(null, () =>
         create(ClusterInfoSchema, {
           dns: { clusterDomain: 'cluster.local.' },
+          routing: { alsoProxySubnets: this.alsoProxy },
           podSubnets: [{ ip: new Uint8Array([10, 244, 0, 0]), mask: 16 }],
           serviceCidrs: [new Uint8Array([10, 96, 0, 0, 12])],
         }),

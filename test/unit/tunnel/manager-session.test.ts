@@ -124,6 +124,13 @@ test('DataSession says when the manager does not know tpx streams', async (t) =>
   assert.equal(fixture.data.state.value.error?.code, 'MANAGER_UNREACHABLE')
 })
 
+test('DataSession says when the manager is of the first version', async (t) => {
+  const fixture = await startFixture(t)
+  fixture.manager.speaksTpx = 'as the first version'
+  fixture.manager.cut()
+  await eventually('named', () => fixture.data.state.value.error?.hint === 'tpx helm upgrade')
+})
+
 test('DataSession carries datagrams whole, those from before the session too, and tells the end', async (t) => {
   const fixture = await startFixture(t)
   const seen: string[] = []

@@ -7,8 +7,10 @@ import { silentLogger } from '../../../src/base/logger.ts'
 import { pollUntil } from '../../../src/base/retry.ts'
 import { Attachments } from '../../../src/tunnel/attachments.ts'
 import type { Carrier } from '../../../src/tunnel/carrier.ts'
+import { ClientSettings } from '../../../src/tunnel/client-settings.ts'
 import { DataSession } from '../../../src/tunnel/data-session.ts'
 import { ManagerSession } from '../../../src/tunnel/manager-session.ts'
+import type { ClientConfig } from '../../../src/wire/client-config.ts'
 import type { TunnelSnapshot } from '../../../src/wire/control.ts'
 import type { Settings } from '../../../src/tunnel/settings.ts'
 import { FakeAgent } from './fake-agent.ts'
@@ -32,6 +34,7 @@ export type Fixture = {
   agents: Map<string, FakeAgent>
   attachments: Attachments
   carrier: Carrier
+  clientSettings: ClientSettings
   data: DataSession
   /** What the link refuses with, while set. */
   link: { down: TpxError | null }
@@ -42,10 +45,15 @@ export type Fixture = {
 /** @param options `after`: the fixture whose tunnel crashed and whose snapshot this one goes on from */
 export async function startFixture(
   t: TestContext,
-  options: { after?: { fixture: Pick<Fixture, 'agents' | 'manager'>; snapshot: TunnelSnapshot }; attachLimitMs?: number } = {},
+  options: {
+    after?: { fixture: Pick<Fixture, 'agents' | 'manager'>; snapshot: TunnelSnapshot }
+    attachLimitMs?: number
+    clientConfig?: ClientConfig
+    manager?: FakeManager
+  } = {},
 ): Promise<Fixture> {
   const { after } = options
-  const manager = after?.fixture.manager ?? (await new FakeManager().start())
+  const manager = options.manager ?? after?.fixture.manager ?? (await new FakeManager().start())
   const agents = after?.fixture.agents ?? new Map<string, FakeAgent>()
   const link: Fixture['link'] = { down: null }
   const carrier: Carrier = {
@@ -64,10 +72,11 @@ export async function startFixture(
   }
   const logger = silentLogger()
   const graceMs = (): number => 10_000
-  const session = new ManagerSession({ carrier, logger, settings })
+  const { attachLimitMs: intercept, clientConfig = {} } = options
+  const clientSettings = new ClientSettings({ ...clientConfig, ...(intercept === undefined ? {} : { timeouts: { intercept } }) })
+  const session = new ManagerSession({ carrier, client: clientSettings, logger, settings })
   const data = new DataSession({ carrier, graceMs, logger, manager: session, managerNamespace: settings.managerNamespace })
-  const { attachLimitMs = 60_000 } = options
-  const attachments = new Attachments({ attachLimitMs, carrier, graceMs, logger, manager: session, settings })
+  const attachments = new Attachments({ carrier, client: clientSettings, graceMs, logger, manager: session, settings })
   if (after?.snapshot.sessionId) session.resume(after.snapshot.sessionId)
   attachments.resume(after?.snapshot.attachments ?? [])
   const ending = new AbortController()
@@ -78,7 +87,7 @@ export async function startFixture(
     await Promise.all(running)
     await manager.stop()
   })
-  return { agents, attachments, carrier, data, link, manager, session }
+  return { agents, attachments, carrier, clientSettings, data, link, manager, session }
 }
 
 /** Waits until something is so. */

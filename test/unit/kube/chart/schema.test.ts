@@ -45,7 +45,19 @@ test('checkValues() names the value whose type or choice is wrong', () => {
   for (const [values, message] of cases) assert.throws(() => checkValues(values, schema), { message })
 })
 
+test('checkValues() holds a scalar against pattern and limits', () => {
+  const schema: Schema = {
+    type: 'object',
+    properties: { port: { type: 'integer', minimum: 1, maximum: 9 }, text: { type: ['string', 'number'], pattern: '^a+$', minimum: 0 } },
+  }
+  checkValues({ port: 9, text: 'aa' }, schema)
+  checkValues({ port: 1, text: 0 }, schema)
+  assert.throws(() => checkValues({ text: 'b' }, schema), { message: 'Value "text" cannot be "b": it must match ^a+$' })
+  assert.throws(() => checkValues({ text: -1 }, schema), { message: 'Value "text" cannot be -1: it must be 0 or more' })
+  assert.throws(() => checkValues({ port: 10 }, schema), { message: 'Value "port" cannot be 10: it must be 1 or more, 9 at most' })
+})
+
 test('checkValues() refuses a schema that says more than it understands', () => {
-  assert.throws(() => checkValues({}, { pattern: 'x' } as Schema), /uses "pattern"/)
+  assert.throws(() => checkValues({}, { format: 'x' } as Schema), /uses "format"/)
   assert.throws(() => checkValues({}, { $ref: '#/definitions/x' }), /has no "#\/definitions\/x"/)
 })

@@ -58,7 +58,7 @@ test('renderTemplates() keeps a variable that is set in a block and forgets one 
 test('renderTemplates() hands the value of a pipeline to the last place of the next function', () => {
   assert.equal(render('{{ .Values.nothing | default .Values.name | quote }}'), '"web"')
   assert.equal(render('{{ printf "%s-%d" .Values.name 3 }}'), 'web-3')
-  assert.equal(render('x:{{ toYaml .Values.map | nindent 2 }}'), 'x:\n  z: 2\n  x: one')
+  assert.equal(render('x:{{ toYaml .Values.map | nindent 2 }}'), 'x:\n  x: one\n  z: 2')
   assert.equal(render('{{ toJson .Values.map }}'), '{"x":"one","z":2}')
 })
 

@@ -1,8 +1,8 @@
 // The kernel's routing tables as /proc shows them: one read instead of a subprocess.
 import { readFile } from 'node:fs/promises'
-import { formatAddress } from '../netstack/ip-address.ts'
+import ipaddr from 'ipaddr.js'
 
-/** A route of the namespace. Addresses in text, without a device for guards. */
+/** A route of the network namespace. Addresses in text; guards have no device of their own. */
 export type KernelRoute = { cidr: string; device: string; isUnreachable: boolean; metric: number }
 
 // linux/route.h; a reject route of IPv6 does not count as up.
@@ -26,7 +26,7 @@ export function parseIpv4Routes(table: string): KernelRoute[] {
     .flatMap((line) => {
       const [device, destination, , flags, , , metric, mask] = line.trim().split(/\s+/)
       if (!device || !destination || !flags || !metric || !mask || !(Number.parseInt(flags, 16) & (RTF_UP | RTF_REJECT))) return []
-      const cidr = `${formatAddress(hostOrder(destination))}/${prefixLength(hostOrder(mask))}`
+      const cidr = `${addressText(hostOrder(destination))}/${prefixLength(hostOrder(mask))}`
       return [{ cidr, device, isUnreachable: (Number.parseInt(flags, 16) & RTF_REJECT) !== 0, metric: Number(metric) }]
     })
 }
@@ -36,7 +36,7 @@ export function parseIpv6Routes(table: string): KernelRoute[] {
   return table.split('\n').flatMap((line) => {
     const [destination, prefix, , , , metric, , , flags, device] = line.trim().split(/\s+/)
     if (!device || !destination || !flags || !metric || !prefix || !(Number.parseInt(flags, 16) & (RTF_UP | RTF_REJECT))) return []
-    const cidr = `${formatAddress(Uint8Array.from(Buffer.from(destination, 'hex')))}/${Number.parseInt(prefix, 16)}`
+    const cidr = `${addressText(Buffer.from(destination, 'hex'))}/${Number.parseInt(prefix, 16)}`
     return [{ cidr, device, isUnreachable: (Number.parseInt(flags, 16) & RTF_REJECT) !== 0, metric: Number.parseInt(metric, 16) }]
   })
 }
@@ -47,4 +47,8 @@ function hostOrder(hex: string): Uint8Array {
 
 function prefixLength(mask: Uint8Array): number {
   return [...mask].reduce((sum, byte) => sum + (byte.toString(2).match(/1/g)?.length ?? 0), 0)
+}
+
+function addressText(bytes: Uint8Array): string {
+  return ipaddr.fromByteArray([...bytes]).toString()
 }
