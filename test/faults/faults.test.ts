@@ -79,7 +79,7 @@ async function openBench(fault: Fault, direction: 'down' | 'up', environment: Re
 function assertFlows(window: RequestWindow, title: string): void {
   const { dialErrors, dials: _, failed, ok } = window
   assert.deepEqual({ dialErrors, failed, title }, { dialErrors: {}, failed: 0, title })
-  assert.ok(ok > REQUESTS, `${title}: ${JSON.stringify(window)}`)
+  assert.ok(ok > REQUESTS / 2, `${title}: ${JSON.stringify(window)}`)
 }
 
 /** During an outage nothing may pass, or the fault was none. What lies in buffers may still come out in its first second. */

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -209,9 +210,9 @@ func transferUp(conn *net.TCPConn, n, rate int64, moved *progress) error {
 		err = conn.CloseWrite()
 	}
 	if err != nil {
-		// What ended the connection is what the reading side saw: the writer only finds a broken pipe after it.
+		// The kernel tells a reset once, to whichever side asks first; the other one finds an end of file or a broken pipe after it.
 		conn.SetReadDeadline(time.Now().Add(time.Second))
-		if first := <-answered; first.err != nil && !errors.Is(first.err, os.ErrDeadlineExceeded) {
+		if first := <-answered; !errors.Is(err, syscall.ECONNRESET) && first.err != nil && !errors.Is(first.err, os.ErrDeadlineExceeded) {
 			err = first.err
 		}
 		return err
