@@ -1,5 +1,6 @@
 // Names in a connection, against names in a Pod of the connected namespace: the same question, the same answer.
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { tunnelImage } from '../../src/container/image.ts'
 import { docker, eventually, kubectl, tpx, tpxOk } from '../helpers/tpx.ts'
@@ -329,6 +330,37 @@ describe('a connection on a user-defined network', () => {
     assert.deepEqual([status, (json as { error: { code: string } }).error.code], [2, 'NETWORK_NOT_FOUND'])
     assert.equal(await docker('ps', '--all', '--quiet', '--filter', 'name=tpx-dns-none'), '')
   })
+})
+
+test('config.yml maps names to a Service, a public name and an address, and takes names away', async () => {
+  const mappings = [
+    { aliasFor: `web.${NAMESPACE}`, name: 'db.example.com' },
+    { aliasFor: `www.${PUBLIC}`, name: 'site' },
+    { aliasFor: '192.0.2.7', name: 'fixed.example.com' },
+  ]
+  writeFileSync(lab.configFile, JSON.stringify({ dns: { excludes: ['ext'], mappings } }))
+  await connect(lab, 'dns-map')
+  writeFileSync(lab.configFile, '')
+  const ip = await address('service', 'web', '.spec.clusterIP')
+  const asked = [
+    ask('db.example.com', { transport: 'libc' }),
+    ask('db.example.com', { transport: 'tcp' }),
+    ask('site', { transport: 'libc' }),
+    ask('fixed.example.com', { transport: 'libc' }),
+    ask('ext', { transport: 'libc' }),
+    ask(`ext.${NAMESPACE}.svc.cluster.local`),
+  ]
+  const answers = await lab.askConnection('dns-map', asked)
+  assert.deepEqual(found(answers), [
+    `NOERROR ${ip}`,
+    `NOERROR db.example.com CNAME web.${NAMESPACE} | web.${NAMESPACE} A ${ip}`,
+    'NOERROR 198.51.100.10 | 2001:db8::10',
+    'NOERROR 192.0.2.7',
+    'ENOTFOUND',
+    'NXDOMAIN',
+  ])
+  assert.equal(answers.answers.at(-1)?.extendedError, '17 excluded by dns.excludes')
+  await disconnect('dns-map')
 })
 
 describe('a cluster with a domain of its own', () => {

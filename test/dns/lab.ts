@@ -95,6 +95,8 @@ async function changeCoreDns(upstream: string, stack: AsyncDisposableStack): Pro
 
 /** Everything that the suite asks, and who is asked. */
 export type Lab = AsyncDisposable & {
+  /** What is in it decides about every connection that is made from now on. */
+  configFile: string
   /** Asks in the network namespace of a container of the engine. */
   askConnection: (connection: string, questions: Question[]) => Promise<Asked>
   askPod: (name: string, questions: Question[]) => Promise<Asked>
@@ -133,7 +135,10 @@ async function setUp(stack: AsyncDisposableStack): Promise<Lab> {
   await ensureManager()
   for (const name of ['db-0', 'db-1', 'asker', 'asker-corp'])
     await kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--namespace', NAMESPACE, '--timeout=60s')
+  const configFile = join(programs.directory, 'config.yml')
+  writeFileSync(configFile, '')
   return {
+    configFile,
     askConnection: async (connection, questions) => {
       const words = [
         'run',
@@ -151,7 +156,7 @@ async function setUp(stack: AsyncDisposableStack): Promise<Lab> {
       const words = ['kubectl', 'exec', '--stdin', '--namespace', NAMESPACE, name, '--', 'node', '-', JSON.stringify(questions)]
       return JSON.parse(await run(join(root, 'test/cluster/cluster'), words, { stdin })) as Asked
     },
-    env: { TPX_HOST_NAMESERVERS: `${gateway}:${nameServer.port}`, TPX_HOSTS_FILE: hostsFile },
+    env: { TPX_CONFIG: configFile, TPX_HOST_NAMESERVERS: `${gateway}:${nameServer.port}`, TPX_HOSTS_FILE: hostsFile },
     nameServer,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
