@@ -45,7 +45,13 @@ export function linkLogPath(connection: string): string {
 export async function startLink(settings: Omit<ConnectionSettings, 'carrier'>, start: LinkStart): Promise<ControlClient> {
   const log = linkLogPath(settings.name)
   mkdirSync(join(log, '..'), { mode: 0o700, recursive: true })
-  const args = ['--max-semi-space-size=16', join(start.root, 'dist', 'programs', 'link.cjs'), ...linkWords(settings, start.carrier)]
+  const args = [
+    '--max-semi-space-size=16',
+    '--external-memory-accounted-in-global-limit',
+    '--heap-growing-percent=100',
+    join(start.root, 'dist', 'programs', 'link.cjs'),
+    ...linkWords(settings, start.carrier),
+  ]
   const child = spawn(...supervised(process.execPath, args), {
     cwd: '/',
     detached: true,
