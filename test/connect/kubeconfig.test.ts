@@ -11,7 +11,7 @@ import { ensureManager, leftovers, probe, quitAll } from '../helpers/cluster.ts'
 import { selfSigned } from '../helpers/certificate.ts'
 import { clusterKubeconfig, KubeconfigFolder, type KubeconfigText, setServer } from '../helpers/kubeconfig.ts'
 import { connectProxy, loopbackApi, type Proxy, socksProxy } from '../helpers/proxies.ts'
-import { kubectl, tpx, tpxOk } from '../helpers/tpx.ts'
+import { kubectl, tpx, tpxOk, eventually } from '../helpers/tpx.ts'
 
 const name = 'kubeconfig'
 const folder = new KubeconfigFolder()
@@ -109,13 +109,20 @@ describe('a kubeconfig', () => {
           connections: { legs: { detail?: string; name: string; state: string }[] }[]
         }
       ).connections[0]?.legs.find((leg) => leg.name === 'api')
-    const down = await stateOf()
-    assert.equal(down?.state, 'down')
+    const inState = (state: string) =>
+      eventually(
+        `the API to be ${state}`,
+        async () => {
+          const leg = await stateOf()
+          return leg?.state === state && leg
+        },
+        5000,
+      )
+    const down = await inState('down')
     assert.match(down.detail ?? '', /credentials are no longer accepted/)
     folder.file('token', await token())
     assert.ok(readFileSync(file, 'utf8') !== 'worthless')
-    await new Promise((resolve) => setTimeout(resolve, 1500)) // the pause after a refusal
-    assert.equal((await stateOf())?.state, 'up')
+    await inState('up')
     await tpxOk(['quit', '--use', name])
   })
 
