@@ -29,6 +29,11 @@ export class Credentials {
     this.#user = user
   }
 
+  /** Files, beside the kubeconfig's own, that hold what is sent. */
+  get files(): string[] {
+    return this.#user.tokenFile ? [this.#user.tokenFile] : []
+  }
+
   /**
    * Adds credentials and impersonation to a request.
    * @throws TpxError CREDENTIAL_PLUGIN_FAILED, KUBERNETES_UNAUTHORIZED (token file)

@@ -166,9 +166,11 @@ export class ClusterAccess {
     if (this.#kubeConfig.credentials) this.#kubeConfig.credentials.onNotice = this.#onNotice
   }
 
-  /** Changes when a file of the kubeconfig does. */
+  /** Changes when a file of the kubeconfig does, or one that it names for the credentials. */
   #stampOfFiles(): string {
-    return kubeconfigFiles(this.#options)
+    const user = this.#kubeConfig.getCurrentUser()
+    const named = [user?.certFile, user?.keyFile].filter((file) => file !== undefined)
+    return [...kubeconfigFiles(this.#options), ...(this.#kubeConfig.credentials?.files ?? []), ...named]
       .map((file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
       .join()
   }
