@@ -84,6 +84,23 @@ test('ClusterAccess leaves refused credentials alone for a while, and tries agai
   await access.probe()
 })
 
+test('ClusterAccess tries again when a token file of the kubeconfig changes', async () => {
+  await using api = await start()
+  const path = write(api)
+  const token = join(dir, 'token')
+  writeFileSync(token, 'one')
+  const config = parse(readFileSync(path, 'utf8')) as { users: { user: object }[] }
+  for (const entry of config.users) entry.user = { tokenFile: token }
+  writeFileSync(path, stringify(config))
+  const access = await ClusterAccess.load({ kubeconfig: path })
+  api.options.statuses = { '/version': 401 }
+  await assert.rejects(access.probe())
+  api.options.statuses = {}
+  await assert.rejects(access.probe(), 'the pause')
+  utimesSync(token, new Date(), new Date(Date.now() + 5000))
+  await access.probe()
+})
+
 test('ClusterAccess asks again at once when the user did something', async () => {
   await using api = await start()
   const access = await ClusterAccess.load({ kubeconfig: write(api) })
