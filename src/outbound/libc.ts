@@ -38,3 +38,8 @@ export function errnoName(): string {
 export function poll(fd: number, onReadable: () => void): { close(): void } {
   return koffi.node.poll(fd, { readable: true }, onReadable)
 }
+
+/** Gives freed memory back to the system. Looked up by the call, because only the GNU library has it. @see malloc_trim(3) */
+export function trimHeap(): void {
+  library.func('int malloc_trim(unsigned long pad)')(0)
+}

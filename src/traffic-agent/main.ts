@@ -1,4 +1,5 @@
 import { messageOf } from '../base/error.ts'
+import { giveBackWhenIdle } from '../base/idle-memory.ts'
 import { openLogger } from '../base/logger.ts'
 import { startAgent } from './agent.ts'
 import { parseSettings, type Settings } from './settings.ts'
@@ -17,6 +18,7 @@ async function main(): Promise<void> {
   const logger = openLogger('traffic-agent', settings.config.logLevel)
   try {
     const agent = await startAgent(settings, logger)
+    giveBackWhenIdle(async () => (await import('../outbound/libc.ts')).trimHeap())
     const stop = (signal: string): void => {
       logger.info({ signal }, 'stopping')
       void agent.stop().then(() => process.exit(0))

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { asTpxError } from '../base/error.ts'
+import { giveBackWhenIdle } from '../base/idle-memory.ts'
 import { type Logger, openLogger } from '../base/logger.ts'
 import { inClusterConfig, SERVICE_ACCOUNT_DIR } from './in-cluster-config.ts'
 import { startProgram } from './program.ts'
@@ -32,6 +33,7 @@ async function main(logger: Logger): Promise<void> {
   const settings = parseSettings(process.env)
   logger.level = settings.logLevel
   const program = await startProgram(settings, await kubeConfig(), logger)
+  giveBackWhenIdle(async () => (await import('../outbound/libc.ts')).trimHeap())
   const stop = (): void => {
     setTimeout(() => process.exit(0), STOP_TIMEOUT_MS).unref()
     program.close().then(

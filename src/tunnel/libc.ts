@@ -45,3 +45,8 @@ const ERRNO_NAMES = new Map(
 export function errnoName(errno: number = koffi.errno()): string {
   return ERRNO_NAMES.get(errno) ?? `errno ${errno}`
 }
+
+/** Gives freed memory back to the system. Looked up by the call, because only the GNU library has it. @see malloc_trim(3) */
+export function trimHeap(): void {
+  library.func('int malloc_trim(unsigned long pad)')(0)
+}

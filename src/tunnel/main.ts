@@ -3,7 +3,9 @@
 // TPX_CARRIER=unix|exec (default unix), TPX_LOG_LEVEL (default info), TPX_CLUSTER_DOMAIN (default cluster.local),
 // TPX_FALLBACK_NAMESERVERS (ip:port,…).
 import { asTpxError } from '../base/error.ts'
+import { giveBackWhenIdle } from '../base/idle-memory.ts'
 import { openLogger } from '../base/logger.ts'
+import { trimHeap } from './libc.ts'
 import { readSettings } from './settings.ts'
 import { startTunnel } from './start-tunnel.ts'
 
@@ -11,6 +13,7 @@ async function main(): Promise<void> {
   const settings = readSettings(process.env)
   const logger = openLogger('tunnel', settings.logLevel)
   const tunnel = await startTunnel(settings, logger, () => end())
+  giveBackWhenIdle(async () => trimHeap())
   let ending = false
   const end = (): void => {
     if (ending) return
