@@ -18,6 +18,7 @@ const tests = ['.', ...folders.map(({ name }) => name)].map((folder) => ({
   args: [
     '--test',
     '--test-isolation=none',
+    '--test-force-exit',
     '--test-timeout=20000',
     '--test-reporter=dot',
     folder === '.' ? 'test/unit/*.test.ts' : `test/unit/${folder}/**/*.test.ts`,

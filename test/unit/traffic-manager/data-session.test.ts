@@ -89,8 +89,9 @@ describe('TPX/1 data', () => {
     stream.end('two')
     await resume(net.connect(manager.port, '127.0.0.1'))
     assert.equal(String(await answer), 'one two')
-    const unknown = openTpxStream(net.connect(manager.port, '127.0.0.1'), 'data', session.sessionId, 'a'.repeat(32), '7', '1000')
-    await assert.rejects(unknown, { code: 'SESSION_LOST' })
+    const stray = net.connect(manager.port, '127.0.0.1')
+    await assert.rejects(openTpxStream(stray, 'data', session.sessionId, 'a'.repeat(32), '7', '1000'), { code: 'SESSION_LOST' })
+    stray.destroy()
     mux.destroy()
   })
 
