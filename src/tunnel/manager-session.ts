@@ -72,13 +72,16 @@ export class ManagerSession {
   onSessionLost: () => void = () => {}
   readonly #carrier: Carrier
   readonly #clientSettings: ClientSettings
+  readonly #configEveryMs: number
   readonly #logger: Logger
   readonly #settings: Settings
   #client: ManagerClient | null = null
   #downSince = performance.now()
 
   /** @param options `client` is given the manager's client configuration */
-  constructor(options: { carrier: Carrier; client: ClientSettings; logger: Logger; settings: Settings }) {
+  /** @param options `configEveryMs`: how often the client configuration is read again, at most; for tests */
+  constructor(options: { carrier: Carrier; client: ClientSettings; configEveryMs?: number; logger: Logger; settings: Settings }) {
+    this.#configEveryMs = options.configEveryMs ?? CONFIG_EVERY_MS
     this.#carrier = options.carrier
     this.#clientSettings = options.client
     this.#logger = options.logger
@@ -229,7 +232,7 @@ export class ManagerSession {
     let configReadAt = performance.now()
     for (;;) {
       const began = performance.now()
-      if (began - configReadAt >= CONFIG_EVERY_MS) {
+      if (began - configReadAt >= this.#configEveryMs) {
         configReadAt = began
         void this.#readClientConfig(client)
       }

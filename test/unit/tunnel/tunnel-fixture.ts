@@ -74,7 +74,7 @@ export async function startFixture(
   const graceMs = (): number => 10_000
   const { attachLimitMs: intercept, clientConfig = {} } = options
   const clientSettings = new ClientSettings({ ...clientConfig, ...(intercept === undefined ? {} : { timeouts: { intercept } }) })
-  const session = new ManagerSession({ carrier, client: clientSettings, logger, settings })
+  const session = new ManagerSession({ carrier, client: clientSettings, configEveryMs: 1000, logger, settings })
   const data = new DataSession({ carrier, graceMs, logger, manager: session, managerNamespace: settings.managerNamespace })
   const attachments = new Attachments({ carrier, client: clientSettings, graceMs, logger, manager: session, settings })
   if (after?.snapshot.sessionId) session.resume(after.snapshot.sessionId)
