@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import type { CarrierChoice, ClientConfig } from '../wire/client-config.ts'
+import { routingConfig, type RoutingFlagValues } from './routing-flags.ts'
 
 /** Which of several connections a command means. */
 export const useFlag = {
@@ -42,9 +43,12 @@ export const connectFlags = {
 }
 
 /** What the flags of a connection say, in the words of config.yml. */
-export function configOfFlags(flags: { carrier?: CarrierChoice | undefined; 'manager-namespace'?: string | undefined }): ClientConfig {
+export function configOfFlags(
+  flags: RoutingFlagValues & { carrier?: CarrierChoice | undefined; 'manager-namespace'?: string | undefined },
+): ClientConfig {
   const { carrier, 'manager-namespace': namespace } = flags
   return {
+    ...routingConfig(flags),
     ...(namespace === undefined ? {} : { cluster: { defaultManagerNamespace: namespace } }),
     ...(carrier === undefined ? {} : { docker: { carrier } }),
   }

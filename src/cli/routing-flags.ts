@@ -52,7 +52,8 @@ export const routingFlags = {
   }),
 }
 
-type RoutingFlagValues = { [name in keyof typeof routingFlags]?: string[] | undefined }
+/** What those flags were given. */
+export type RoutingFlagValues = { [name in keyof typeof routingFlags]?: string[] | undefined }
 
 /**
  * The settings that the flags ask for; empty without any.

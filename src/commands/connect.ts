@@ -1,10 +1,9 @@
 import { configOfFlags, connectFlags } from '../cli/flags.ts'
-import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
+import { routingFlags } from '../cli/routing-flags.ts'
 import { type Answer, TpxCommand } from '../cli/base-command.ts'
 import { userNetwork } from '../container/holder-network.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { readConnectionChoice } from '../session/connection-settings.ts'
-import { mergeClientConfigs } from '../wire/client-config.ts'
 
 export default class Connect extends TpxCommand<typeof Connect> {
   static override summary = 'Connect to a cluster: containers that join the connection get its network, DNS and service names.'
@@ -13,8 +12,7 @@ export default class Connect extends TpxCommand<typeof Connect> {
 
   protected async answer(): Promise<Answer> {
     const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
-    const flagConfig = mergeClientConfigs([configOfFlags(this.flags), routingConfig(this.flags)])
-    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, flagConfig)
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, configOfFlags(this.flags))
     this.warnAll(warnings)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
     const connected = await connect({

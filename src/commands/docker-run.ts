@@ -5,8 +5,7 @@ import { configOfFlags, connectFlags, interceptFlags } from '../cli/flags.ts'
 import { parseDockerRunArguments } from '../container/docker-run-arguments.ts'
 import { holderNetwork, userNetwork } from '../container/holder-network.ts'
 import { readConnectionChoice } from '../session/connection-settings.ts'
-import { routingConfig, routingFlags } from '../cli/routing-flags.ts'
-import { mergeClientConfigs } from '../wire/client-config.ts'
+import { routingFlags } from '../cli/routing-flags.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
 import { parsePortArgument, parseWorkloadArgument } from '../session/port-argument.ts'
 
@@ -46,10 +45,7 @@ export default class DockerRun extends TpxCommand<typeof DockerRun> {
     const network = holderNetwork(run.holder, ofFlag)
     const { workload, ...port } = parseWorkloadArgument(this.flags.intercept)
     const { localPort, portIdentifier } = this.flags.port === undefined ? port : parsePortArgument(this.flags.port)
-    const { clientConfig, settings, warnings } = await readConnectionChoice(
-      this.flags,
-      mergeClientConfigs([configOfFlags(this.flags), routingConfig(this.flags)]),
-    )
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, configOfFlags(this.flags))
     this.warnAll(warnings)
     const onProgress = (text: string): void => this.progress(text)
     const [{ connect }, { dockerRun }, engine] = await Promise.all([

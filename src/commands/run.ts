@@ -8,7 +8,6 @@ import { userNetwork } from '../container/holder-network.ts'
 import type { Connected } from '../session/connect.ts'
 import { readConnectionChoice } from '../session/connection-settings.ts'
 import { dockerEngine } from '../session/docker-engine.ts'
-import { mergeClientConfigs } from '../wire/client-config.ts'
 
 export default class Run extends TpxCommand<typeof Run> {
   static override summary = 'Run a throw-away container inside a connection: a shell, or a tool of any image.'
@@ -75,8 +74,7 @@ export default class Run extends TpxCommand<typeof Run> {
   }
 
   async #connect(): Promise<Connected> {
-    const flagConfig = mergeClientConfigs([configOfFlags(this.flags), routingConfig(this.flags)])
-    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, flagConfig)
+    const { clientConfig, settings, warnings } = await readConnectionChoice(this.flags, configOfFlags(this.flags))
     this.warnAll(warnings)
     const network = this.flags.network === undefined ? undefined : userNetwork(this.flags.network)
     const [{ connect }, engine] = await Promise.all([import('../session/connect.ts'), dockerEngine()])
